@@ -293,6 +293,7 @@ fn the_documents_count_the_series_of_metrics_and_their_price() {
         // One more, one more series for each channel.
         Outcome::Delivered { .. }
         | Outcome::Retry { .. }
+        | Outcome::Limited { .. }
         | Outcome::Unknown
         | Outcome::Denied { .. }
         | Outcome::Rejected { .. }
@@ -302,6 +303,7 @@ fn the_documents_count_the_series_of_metrics_and_their_price() {
     let outcomes = [
         Outcome::Delivered { receipt: None },
         Outcome::Retry { after: None },
+        Outcome::Limited { after: None },
         Outcome::Unknown,
         Outcome::Denied { reason: reason() },
         Outcome::Rejected { reason: reason() },

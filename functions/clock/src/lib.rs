@@ -8,6 +8,7 @@
 //! A tick that ends early is continued by the next, and ticks that overlap do no harm: each step is a
 //! conditional write, or may be repeated.
 
+mod forward;
 mod heartbeat;
 mod sweep;
 
@@ -157,7 +158,7 @@ impl Ticker {
         let (swept, feeds) = futures::join!(swept, feeds);
         ticked += swept;
         ticked += feeds;
-        ticked += self.look_at_channels().await;
+        ticked += self.look_at_channels(stop_at).await;
         if ticked.failed == 0 {
             match self.heartbeat.beat(&self.store, &self.metrics).await {
                 Ok(beat) => ticked.beat = beat,
@@ -217,7 +218,7 @@ impl Ticker {
     }
 
     /// Looks at each channel's destination.
-    async fn look_at_channels(&self) -> Ticked {
+    async fn look_at_channels(&self, stop_at: Timestamp) -> Ticked {
         let mut ticked = Ticked::default();
         let installation = match self.installations.current().await {
             Err(InstallationError::NotConfigured) => return ticked,
@@ -228,7 +229,8 @@ impl Ticker {
             Ok(installation) => installation,
         };
         for channel in installation.config.channels.keys() {
-            if let Err(error) = self.tell_of_destination(&installation, channel).await {
+            let looked = self.look_at_destination(&installation, channel, stop_at);
+            if let Err(error) = Box::pin(looked).await.map(|done| ticked += done) {
                 let error = &error as &(dyn std::error::Error + 'static);
                 tracing::error!(error, %channel, "a channel's destination is unknown");
                 ticked.failed += 1;
@@ -238,19 +240,23 @@ impl Ticker {
     }
 
     /// Says of a destination that is left alone that it still is: whoever sends only says when that begins
-    /// and ends, and an alarm has to last in between. People hear of one that takes nothing for long.
-    async fn tell_of_destination(
+    /// and ends, and an alarm has to last in between. People hear of one that takes nothing for long, and what
+    /// waits for one that is back, or may be, is brought forward.
+    async fn look_at_destination(
         &self,
         installation: &Installation,
         channel: &ChannelName,
-    ) -> Result<(), StoreError> {
+        stop_at: Timestamp,
+    ) -> Result<Ticked, StoreError> {
         let now = self.store.clock().now();
         let destination = self.store.destination(channel).await?;
         if destination.breaker.has_failed() && destination.is_waited_for(now) {
             let dimensions = [("Channel", channel.as_str())];
             self.metrics.record(Metric::BreakerState, 2.0, &dimensions);
         }
-        tell_if_unreached(&self.store, installation, channel, &destination).await
+        let told = tell_if_unreached(&self.store, installation, channel, &destination).await;
+        let forward = self.bring_forward(channel, &destination, stop_at).await;
+        told.and(forward)
     }
 
     /// The senders of webhooks that may be silent for too long by now.

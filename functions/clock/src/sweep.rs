@@ -21,7 +21,7 @@ const PAGE: i32 = 100;
 
 /// After this long an intent that was put back on its queue, and is still not settled, is put back
 /// again; one that waits for longer, after as long as it has waited, up to this.
-const AGAIN: SignedDuration = SignedDuration::from_mins(5);
+pub(crate) const AGAIN: SignedDuration = SignedDuration::from_mins(5);
 const MOST_APART: SignedDuration = SignedDuration::from_hours(1);
 
 /// When the clock puts an intent back again. Mostly its message is on the queue, behind others: a backlog
@@ -33,15 +33,23 @@ fn again(intent: &Intent, by: Timestamp) -> Timestamp {
 }
 
 /// A message to be announced.
-struct Message {
+pub(crate) struct Message {
     intent: Intent,
     /// What was put off for it.
     put_off: Option<PutOff>,
 }
 
-enum PutOff {
+pub(crate) enum PutOff {
     Intent(Box<Stored<Intent>>),
     Group(Box<Stored<Group>>),
+}
+
+impl Message {
+    /// An intent that was put off for it.
+    pub(crate) fn of(intent: Intent, stored: Stored<Intent>) -> Self {
+        let put_off = Some(PutOff::Intent(Box::new(stored)));
+        Self { intent, put_off }
+    }
 }
 
 impl From<Intent> for Message {
@@ -155,7 +163,7 @@ impl Ticker {
 
     /// Announces messages, and says how many got through. What the topic does not take is due again with the
     /// next tick: nobody is told until then.
-    async fn announce(&self, messages: Vec<Message>, ticked: &mut Ticked) -> usize {
+    pub(crate) async fn announce(&self, messages: Vec<Message>, ticked: &mut Ticked) -> usize {
         let (intents, put_off): (Vec<_>, Vec<_>) = messages
             .into_iter()
             .map(|message| (message.intent, message.put_off))
@@ -178,7 +186,7 @@ impl Ticker {
         announced.len()
     }
 
-    fn is_over(&self, stop_at: Timestamp) -> bool {
+    pub(crate) fn is_over(&self, stop_at: Timestamp) -> bool {
         self.store.clock().now() >= stop_at
     }
 

@@ -270,7 +270,7 @@ impl SendGrid {
             },
             // Not what SendGrid answers: something between us and SendGrid spoke.
             (200..=299, _) => Outcome::Unknown,
-            (429, Outcome::Retry { after }) => Outcome::Retry {
+            (429, Outcome::Limited { after }) => Outcome::Limited {
                 after: after.or_else(|| reset_at(&reply.headers, RESET, envelope.now)),
             },
             (_, Outcome::Rejected { reason }) => Outcome::rejected(worded(reason, reply)),

@@ -288,13 +288,10 @@ fn named(name: &str, after: Option<SignedDuration>) -> Option<Outcome> {
         return None;
     }
     Some(match name {
-        "ratelimited"
-        | "rate_limited"
-        | "message_limit_exceeded"
-        | "service_unavailable"
-        | "internal_error"
-        | "request_timeout"
-        | "rollup_error" => Outcome::Retry { after },
+        "ratelimited" | "rate_limited" | "message_limit_exceeded" => Outcome::Limited { after },
+        "service_unavailable" | "internal_error" | "request_timeout" | "rollup_error" => {
+            Outcome::Retry { after }
+        }
         "team_added_to_org" => Outcome::Retry {
             after: after.or(Some(BEING_MOVED)),
         },

@@ -261,7 +261,7 @@ fn outcome(reply: &Reply, envelope: &Envelope<'_>) -> Outcome {
     // Branch on the code; the words may hold the recipient's number.
     let code = reply.json::<Fault>().unwrap_or_default().code;
     match (code, &usual) {
-        (Some(20429 | 21611), _) => Outcome::Retry {
+        (Some(20429 | 21611), _) => Outcome::Limited {
             after: crate::delivery::outcome::retry_after(&reply.headers, envelope.now),
         },
         (Some(20003), _) => Outcome::denied("Twilio 20003: bad credentials"),

@@ -48,6 +48,13 @@ pub fn next(
     Some(scheduled.max(floor + floor.mul_f64(SPREAD * jitter)))
 }
 
+/// The wait of a message that was one too many at once: as long as the vendor asked, and a second where it
+/// did not. How long its destination is left alone is not this message's.
+pub fn limited(asked: Option<SignedDuration>, jitter: f64) -> SignedDuration {
+    let floor = asked.unwrap_or_default().max(SignedDuration::from_secs(1));
+    floor + floor.mul_f64(SPREAD * jitter)
+}
+
 /// How often an intent is attempted before it is given up.
 pub const fn attempts() -> usize {
     WAITS.len() + 1

@@ -20,7 +20,7 @@ const AFTER_ONE: SignedDuration = SignedDuration::from_secs(5);
 const SHORTEST: SignedDuration = SignedDuration::from_secs(30);
 
 /// The longest cool-down of our own making.
-const LONGEST: SignedDuration = SignedDuration::from_mins(15);
+const LONGEST: SignedDuration = SignedDuration::from_mins(5);
 
 /// While a probe is under way, others ask again after this long: most are answered by then.
 const PROBE_ANSWER: SignedDuration = SignedDuration::from_secs(5);
@@ -120,8 +120,8 @@ impl Breaker {
 
     /// Takes note of what came of an attempt that [`Breaker::ask`] allowed.
     ///
-    /// A rejected message says nothing against its destination: it is not counted, and as a probe
-    /// it proves that somebody answers.
+    /// A rejected message says nothing against its destination, nor does one that is one too many at once: it
+    /// is not counted, and as a probe it proves that somebody answers.
     ///
     /// `slow`: no answer came within the time allowed, which opens the circuit at once.
     pub fn record(
@@ -136,7 +136,9 @@ impl Breaker {
             (State::Closed { failures }, Pass::Open) => {
                 *failures = match outcome {
                     Outcome::Delivered { .. } => 0,
-                    Outcome::Rejected { .. } | Outcome::NotSent { .. } => *failures,
+                    Outcome::Rejected { .. }
+                    | Outcome::Limited { .. }
+                    | Outcome::NotSent { .. } => *failures,
                     // Each further message would be held up for as long.
                     _ if slow => FAILURES,
                     _ => *failures + 1,
@@ -169,6 +171,14 @@ impl Breaker {
     pub fn forget_probe(&mut self, now: Timestamp) {
         if let State::HalfOpen { until, .. } = &mut self.0 {
             *until = now.min(*until);
+        }
+    }
+
+    /// Whether an attempt may be made: an ordinary one, or one that finds out whether it is back.
+    pub fn may_be_asked(&self, now: Timestamp) -> bool {
+        match self.0 {
+            State::Closed { .. } => true,
+            State::Open { until, .. } | State::HalfOpen { until, .. } => until <= now,
         }
     }
 
@@ -318,6 +328,20 @@ mod tests {
     }
 
     #[test]
+    fn one_too_many_at_once_is_no_failure() {
+        let limited = Outcome::Limited { after: None };
+        let mut breaker = Breaker::default();
+        for _ in 0..20 {
+            assert_eq!(breaker.record(Pass::Open, &limited, false, at(0)), None);
+        }
+        assert!(breaker.is_closed());
+        let mut breaker = opened_at(0);
+        let pass = probe(&mut breaker, at(30));
+        let change = breaker.record(pass, &limited, false, at(31));
+        assert_eq!(change, Some(Change::Closed));
+    }
+
+    #[test]
     fn one_probe_at_a_time_and_its_success_closes_the_circuit() {
         let mut breaker = opened_at(0);
         let pass = probe(&mut breaker, at(30));
@@ -331,10 +355,10 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_probe_doubles_the_cool_down_up_to_a_quarter_of_an_hour() {
+    fn a_failed_probe_doubles_the_cool_down_up_to_five_minutes() {
         let mut breaker = opened_at(0);
         let mut now = at(30);
-        for expected in [60, 120, 240, 480, 900, 900] {
+        for expected in [60, 120, 240, 300, 300] {
             let pass = probe(&mut breaker, now);
             assert_eq!(breaker.record(pass, &DOWN, false, now), None);
             let Turn::Wait { until } = breaker.ask(now) else {

@@ -271,7 +271,10 @@ impl Deliverer {
 
     /// Waits for a message's turn, if that comes soon; whether it had to.
     async fn turn_comes(&self, errand: &Errand, deadline: Timestamp) -> Result<bool, TooFar> {
-        let Some(per_second) = errand.per_second.filter(|_| errand.missing.is_none()) else {
+        let per_second = errand
+            .per_second
+            .or_else(|| self.paces.limited(&errand.name));
+        let Some(per_second) = per_second.filter(|_| errand.missing.is_none()) else {
             return Ok(false);
         };
         let spare = deadline.duration_since(self.store.clock().now()) - self.time_needed();
@@ -394,6 +397,9 @@ impl Deliverer {
     ) -> Result<Delivered, DeliverError> {
         let has_arrived = matches!(made.outcome, Outcome::Delivered { .. });
         self.lately.note(&errand.name, has_arrived, made.answered);
+        if let Outcome::Limited { after } = made.outcome {
+            self.paces.limit(&errand.name, backoff::limited(after, 0.0));
+        }
         let delivered = self.conclude(leased, made).await;
         let noted = if is_sound && has_arrived {
             if !self.lately.has_failed_since(&errand.name, made.at) {
@@ -455,7 +461,9 @@ impl Deliverer {
                     "No message arrived for a day.".to_owned(),
                 )
             }
-            (Outcome::Retry { .. } | Outcome::Unknown, None) if let Some(since) = unreached => {
+            (Outcome::Retry { .. } | Outcome::Limited { .. } | Outcome::Unknown, None)
+                if let Some(since) = unreached =>
+            {
                 let installation = self.installations.current().await?;
                 let why = made.detail.as_deref();
                 let (reason, sentence) = unreached_in_words(&installation, since, why);

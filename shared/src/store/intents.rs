@@ -79,9 +79,19 @@ pub struct Intent {
     /// What came of each, in order, for people: the latest [`MOST_TRIES`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tries: Vec<Attempt>,
-    /// How many of them do not count towards giving up: those before it was sent again.
+    /// How many of them do not count towards giving up: those before it was sent again, those that were one
+    /// too many at once, and those before its own time.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub forgiven: u32,
+    /// When it is to be tried by itself, of one that is tried before, because its destination may be back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_time: Option<Moment>,
+    /// How often it was brought forward because its destination was back.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub forwarded: u32,
+    /// Since when its destination takes no more at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited_since: Option<Moment>,
     /// Whether a try is under way, or its notifier ended before it could say what came of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_flight: bool,
@@ -220,6 +230,9 @@ impl Intent {
             follows: Vec::new(),
             tries: Vec::new(),
             forgiven: 0,
+            own_time: None,
+            forwarded: 0,
+            limited_since: None,
             in_flight: false,
             perhaps_sent: false,
             was_lost: false,
@@ -304,6 +317,9 @@ impl Intent {
             was_lost: self.was_lost || self.is_lost(),
             carried_by: None,
             forgiven: self.attempts,
+            own_time: None,
+            forwarded: 0,
+            limited_since: None,
             not_before: now,
             due_at: now,
             ..self.clone()

@@ -39,6 +39,7 @@ pub mod corrected;
 pub mod doctor;
 pub mod due;
 pub mod feeds;
+mod forward;
 pub mod groups;
 pub mod heard;
 pub mod heartbeat;

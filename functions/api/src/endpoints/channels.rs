@@ -31,6 +31,8 @@ pub(super) struct Standing {
     is_breaker_closed: bool,
     /// Whether it cannot be reached, or cannot take anything now.
     is_failing: bool,
+    /// Whether all that is wrong is that it takes no more at once.
+    is_limited: bool,
 }
 
 /// Each channel, and whether anything leaves by it.
@@ -67,6 +69,7 @@ pub(super) async fn last_known(
         let checked = state.map(|state| state.problem.clone());
         let destination = context.store.destination(name).await?;
         let is_failing = destination.is_waited_for(now);
+        let is_limited = destination.is_limited(now);
         // What came of the last message says more than credentials that look right; that there were
         // none then says less than that there are now.
         let trouble = destination
@@ -88,6 +91,7 @@ pub(super) async fn last_known(
             trouble,
             is_breaker_closed: destination.breaker.is_closed(),
             is_failing,
+            is_limited,
         });
     }
     Ok(all)
@@ -134,6 +138,11 @@ impl Standing {
             "off" => format!("Channel `{name}` is switched off."),
             "refused" => format!("Channel `{name}` refuses what it is sent: {problem}."),
             "not_live" => format!("Channel `{name}` is not live: {problem}."),
+            "limited" => {
+                format!(
+                    "Channel `{name}` takes no more at once; what waits for it follows by itself."
+                )
+            }
             "waiting" => {
                 format!("Channel `{name}` fails or is slow, and is tried again by itself.")
             }
@@ -144,6 +153,7 @@ impl Standing {
     fn state(&self) -> &'static str {
         match self.trouble.as_ref().map(|trouble| trouble.kind) {
             _ if !self.enabled => "off",
+            None if self.problem.is_none() && self.is_failing && self.is_limited => "limited",
             Some(TroubleKind::Refused) if self.is_failing => "waiting",
             Some(TroubleKind::Refused) => "refused",
             _ if self.problem.is_some() => "not_live",

@@ -149,6 +149,7 @@ fn channel(channel: &Value) -> String {
     let mut words = match (channel["state"].as_str(), channel["live"].as_bool()) {
         (Some("off"), _) => problem.to_owned(),
         (Some("refused"), _) => format!("it refuses what is sent: {problem}"),
+        (Some("limited"), _) => "it takes no more at once; the rest follows by itself".to_owned(),
         (Some("waiting"), live) => {
             let words = "it fails or is slow, and is tried again by itself";
             match live {

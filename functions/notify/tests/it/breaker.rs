@@ -204,3 +204,78 @@ async fn a_destination_that_asks_for_a_day_is_left_alone_for_an_hour() {
     let delivered = Delivered::Done(IntentState::Delivered);
     assert_eq!(world.look(&intents[0]).await, delivered);
 }
+
+/// Too much at once is no outage: what it asks for is enough.
+#[tokio::test(start_paused = true)]
+async fn a_storm_to_a_vendor_that_takes_one_a_second_arrives_at_that_rate_the_gravest_first() {
+    for asks in [Some(1), None] {
+        let world = World::new(&webhooks(&[("ops", "")])).await;
+        world
+            .vendors
+            .always(HOST, Answer::OneASecond { burst: 3, asks });
+        let start = world.clock.now();
+        let mut all = Vec::new();
+        for n in 0..200 {
+            let alert = match n % 10 {
+                0 => format!("grave{n}"),
+                _ => format!("a{n}"),
+            };
+            all.extend(world.open(&alert, &["ops"]).await);
+        }
+        for which in &all {
+            world.announce(which).await;
+        }
+        let pump = world.notifying();
+        tokio::time::sleep(Duration::from_secs(2 * 200)).await;
+        let destination = world.destination("ops").await;
+        assert!(destination.breaker.is_closed(), "{asks:?}");
+        let seen = world.vendors.seen(HOST);
+        for which in &all {
+            let intent = world.intent(which).await;
+            assert_eq!(intent.state, IntentState::Delivered, "{asks:?} {which:?}");
+            let tried = seen.iter().filter(|seen| seen.key == intent.key()).count();
+            assert_eq!(usize::try_from(intent.attempts), Ok(tried), "{which:?}");
+            assert_eq!(intent.attempts - intent.forgiven, 1, "{which:?}");
+            if which.alert.starts_with("grave") {
+                let took = intent.delivered_at().unwrap().duration_since(start);
+                assert!(
+                    took < SignedDuration::from_secs(60),
+                    "{asks:?} {which:?}: {took}"
+                );
+            }
+        }
+        pump.stop().await;
+    }
+}
+
+/// Nobody is told of a failure, and nobody waits for longer than a minute after the limit ends.
+#[tokio::test(start_paused = true)]
+async fn a_vendor_that_takes_nothing_and_does_not_say_for_how_long_is_asked_each_minute() {
+    let world = World::new(&webhooks(&[("ops", "")])).await;
+    world.vendors.always(HOST, Answer::Status(429));
+    let which = world.open("a1", &["ops"]).await.remove(0);
+    let deliverer = world.deliverer();
+    let start = world.clock.now();
+    let look = async || match deliverer.deliver(&which, world.deadline()).await.unwrap() {
+        Delivered::Again(wait) => tokio::time::sleep(wait.unsigned_abs()).await,
+        other => panic!("{other:?}"),
+    };
+    while world.clock.now().duration_since(start) < SignedDuration::from_mins(20) {
+        look().await;
+    }
+    let at: Vec<_> = world
+        .vendors
+        .seen(HOST)
+        .iter()
+        .map(|seen| seen.at)
+        .collect();
+    let apart = |pair: &[jiff::Timestamp]| pair[1].duration_since(pair[0]).as_secs();
+    let apart: Vec<_> = at.windows(2).map(apart).collect();
+    assert!((15..30).contains(&at.len()), "{apart:?}");
+    assert!(apart.iter().all(|apart| *apart < 75), "{apart:?}");
+    assert!(apart[0] < 3, "{apart:?}");
+    let destination = world.destination("ops").await;
+    assert!(destination.is_limited(world.clock.now()));
+    assert!(destination.breaker.is_closed());
+    assert_eq!(world.intent(&which).await.state, IntentState::Pending);
+}

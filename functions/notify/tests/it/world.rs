@@ -61,6 +61,11 @@ pub(crate) struct Seen {
 pub(crate) enum Answer {
     Status(u16),
     After(u16, u32),
+    /// One a second, and so many at once; 429 otherwise, asking for so many seconds if any.
+    OneASecond {
+        burst: u32,
+        asks: Option<u32>,
+    },
     Body(&'static str),
     /// Only after so long.
     Late(u16, Duration),
@@ -76,6 +81,8 @@ pub(crate) struct Vendors {
     seen: Mutex<Vec<Seen>>,
     next: Mutex<HashMap<String, VecDeque<Answer>>>,
     always: Mutex<HashMap<String, Answer>>,
+    /// What each host that takes one a second has left, and since when.
+    left: Mutex<HashMap<String, (f64, Timestamp)>>,
     latency: Duration,
 }
 
@@ -134,6 +141,23 @@ impl Transport for Vendors {
                 Reply::new(status(code), "")
             }
             Some(Answer::Body(body)) => Reply::new(StatusCode::OK, body),
+            Some(Answer::OneASecond { burst, asks }) => {
+                let now = self.clock.now();
+                let mut all = self.left.lock().unwrap();
+                let (left, since) = all.entry(host).or_insert((f64::from(burst), now));
+                *left = f64::from(burst).min(*left + now.duration_since(*since).as_secs_f64());
+                *since = now;
+                if *left >= 1.0 {
+                    *left -= 1.0;
+                    return Ok(Reply::new(StatusCode::OK, "ok"));
+                }
+                let mut reply = Reply::new(StatusCode::TOO_MANY_REQUESTS, "");
+                if let Some(seconds) = asks {
+                    let seconds = seconds.to_string().parse().unwrap();
+                    reply.headers.insert(http::header::RETRY_AFTER, seconds);
+                }
+                reply
+            }
             Some(Answer::After(code, seconds)) => {
                 let mut reply = Reply::new(status(code), "");
                 let seconds = seconds.to_string().parse().unwrap();
@@ -299,6 +323,7 @@ impl World {
             seen: Mutex::default(),
             next: Mutex::default(),
             always: Mutex::default(),
+            left: Mutex::default(),
             latency: Duration::from_millis(40),
         });
         let environment = BTreeMap::from([("SECRET".to_owned(), SECRET.to_owned())]);

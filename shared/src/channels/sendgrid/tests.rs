@@ -22,7 +22,7 @@ fn the_reset_time_is_waited_for() {
     let after = Some(SignedDuration::from_secs(40));
     assert_eq!(
         concluded(&*channel, &envelope, &[limited]),
-        Outcome::Retry { after }
+        Outcome::Limited { after }
     );
 }
 

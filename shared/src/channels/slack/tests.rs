@@ -78,7 +78,7 @@ fn a_limit_that_comes_as_a_200_is_waited_for_too() {
     let after = Some(SignedDuration::from_secs(7));
     assert_eq!(
         concluded(&*api, &envelope(&message), &[limited]),
-        Outcome::Retry { after }
+        Outcome::Limited { after }
     );
 }
 

@@ -164,14 +164,14 @@ fn a_busy_sender_waits_as_long_as_it_is_told() {
     let mut busy = Reply::new(StatusCode::TOO_MANY_REQUESTS, "{\"code\":20429}");
     assert_eq!(
         concluded(&*channel, &envelope(&message), &[busy.clone()]),
-        Outcome::Retry { after: None }
+        Outcome::Limited { after: None }
     );
     busy.headers
         .insert("retry-after", HeaderValue::from_static("7"));
     let after = Some(SignedDuration::from_secs(7));
     assert_eq!(
         concluded(&*channel, &envelope(&message), &[busy]),
-        Outcome::Retry { after }
+        Outcome::Limited { after }
     );
     let stopped = Reply::new(StatusCode::BAD_REQUEST, "{\"code\":21610}");
     assert_eq!(

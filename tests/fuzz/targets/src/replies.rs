@@ -142,7 +142,7 @@ fn check(outcome: &Outcome, secrets: &[SecretString]) {
             assert!(!reason.contains(char::is_control), "{reason:?}");
             reason
         }
-        Outcome::Retry { after } => {
+        Outcome::Retry { after } | Outcome::Limited { after } => {
             assert!(after.is_none_or(bounded), "{after:?}");
             ""
         }
