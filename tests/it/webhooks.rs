@@ -473,7 +473,7 @@ async fn what_moves_and_nobody_states_is_applied_and_named_in_the_answer_and_by_
         .await;
     assert_eq!(explained["like"], json!(["PAD-1"]), "{explained}");
     // It was a SKU after all, and its sales count from what was there before them.
-    let before = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(5);
+    let before = running.stack.store.clock().now() - jiff::SignedDuration::from_mins(5);
     let level = json!({ "sku": "PADD-1", "location": "milano", "on_hand": 9, "at": before });
     running.post("m6", "stock.level", level).await;
     assert_eq!(unstated().await, json!([place("PAD 1")]));

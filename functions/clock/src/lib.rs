@@ -60,7 +60,7 @@ impl Reexamine for evaluate::Evaluator {
 #[async_trait]
 impl Recover for ingest::Ingest {
     async fn recover(&self, received: &Received) -> Result<(), BoxError> {
-        self.catch_up(received).await?;
+        Box::pin(self.catch_up(received)).await?;
         Ok(())
     }
 }

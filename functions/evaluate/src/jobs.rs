@@ -160,7 +160,7 @@ impl Evaluator {
                 Subject::Channel { channel }
                     if !installation.config.channels.contains_key(channel) =>
                 {
-                    let end = end_with_channel(&self.store, installation, channel);
+                    let end = Box::pin(end_with_channel(&self.store, installation, channel));
                     unless_hopeless(channel, async { Ok(end.await?) }).await?;
                 }
                 _ => {}

@@ -289,7 +289,7 @@ impl Quarantined {
 
     /// Notes the SKU or VIN of a row that it stands for. Several rows may be one entry.
     pub fn about(mut self, one: Option<&str>) -> Self {
-        if let Some(one) = one {
+        if let Some(one) = one.filter(|it| !it.is_empty()) {
             self.add(one);
         }
         self

@@ -25,8 +25,8 @@ use crate::shopify::{ITEM, OTHER_ITEM, Shop, level, order, product};
 const NORTH: i64 = 1;
 const SOUTH: i64 = 2;
 /// Of more things than this not every order of arrival is tried, unless `ARRIVALS` says of how many all are.
-const ALL_ORDERS: usize = 4;
-const SOME_ORDERS: usize = 16;
+const ALL_ORDERS: usize = 3;
+const SOME_ORDERS: usize = 12;
 /// The same where `ARRIVALS` is set.
 const MANY_ORDERS: usize = 200;
 /// How far apart what is told at one time and the next are in number.

@@ -112,7 +112,7 @@ async fn a_page_that_a_busy_server_turns_away_is_sent_again_and_an_end_says_how_
     let turned_away = |status: u16, times: u64| {
         imports()
             .and(query_param("dry_run", "false"))
-            .and(query_param("line", "377"))
+            .and(query_param("line", "352"))
             .respond_with(ResponseTemplate::new(status))
             .up_to_n_times(times)
     };
