@@ -314,7 +314,7 @@ async fn the_ledger_says_why_what_is_gone_is_gone() {
 }
 
 /// A vehicle that a lot's file lists in the south, and that a dealer system has sold in the north.
-async fn sold_and_listed() -> (Shop, Timestamp) {
+async fn sold_and_listed(at: &str) -> (Shop, Timestamp) {
     let lot = (
         "[channels.out]",
         "[connectors.lot]\nkind = \"files\"\nurl = \"/nowhere/drop\"\n[connectors.dms]\n\
@@ -323,7 +323,7 @@ async fn sold_and_listed() -> (Shop, Timestamp) {
     let shop = Shop::open(&[lot]).await;
     let now = shop.store.clock().now();
     let ago = |minutes| now - SignedDuration::from_mins(minutes);
-    says(&shop, "lot", ago(90), UnitState::InStock, "south").await;
+    says(&shop, "lot", ago(90), UnitState::InStock, at).await;
     says(&shop, "dms", ago(60), UnitState::InStock, "north").await;
     says(&shop, "dms", ago(1), UnitState::Sold, "north").await;
     (shop, ago(1))
@@ -636,61 +636,66 @@ async fn another_id_for_a_rooftop_is_no_conflict_of_the_vehicles_there() {
 /// A whole file lists what it listed before, and nothing of that is written to the vehicle.
 #[tokio::test(start_paused = true)]
 async fn people_are_told_of_a_vehicle_that_a_file_still_lists_a_day_after_its_sale() {
-    let (shop, sold_at) = sold_and_listed().await;
-    let vin = "SCBCG2ZG0RC012345".parse().unwrap();
-    let (lot, item) = ("lot".parse().unwrap(), Item::Unit { vin });
-    let carried = shop.evaluates();
-    shop.store
-        .save_stated(&lot, &[Stated::now(item)])
-        .await
-        .unwrap();
-    let conflicts = async |state| conflicts(&shop, &carried, state).await;
-    let file = async |hours| {
-        let written = sold_at + SignedDuration::from_hours(hours);
-        let until = written + SignedDuration::from_mins(10);
-        let wait = until
-            .duration_since(shop.store.clock().now())
-            .unsigned_abs();
-        tokio::time::sleep(wait).await;
-        let event = "file".parse().unwrap();
-        shop.store.begin_snapshot(&lot, written).await.unwrap();
+    for (at, lists_it) in [
+        ("south", "lot still lists it at South"),
+        ("north", "lot still lists it at North"),
+    ] {
+        let (shop, sold_at) = sold_and_listed(at).await;
+        let vin = "SCBCG2ZG0RC012345".parse().unwrap();
+        let (lot, item) = ("lot".parse().unwrap(), Item::Unit { vin });
+        let carried = shop.evaluates();
         shop.store
-            .cover(&lot, written, &event, &Sources::default())
+            .save_stated(&lot, &[Stated::now(item)])
             .await
             .unwrap();
-    };
-    for hours in [1, 23] {
-        file(hours).await;
-        assert_eq!(
-            conflicts(AlertState::Open).await,
-            [""; 0],
-            "{hours} hours later it may lag"
-        );
+        let conflicts = async |state| conflicts(&shop, &carried, state).await;
+        let file = async |hours| {
+            let written = sold_at + SignedDuration::from_hours(hours);
+            let until = written + SignedDuration::from_mins(10);
+            let wait = until
+                .duration_since(shop.store.clock().now())
+                .unsigned_abs();
+            tokio::time::sleep(wait).await;
+            let event = "file".parse().unwrap();
+            shop.store.begin_snapshot(&lot, written).await.unwrap();
+            shop.store
+                .cover(&lot, written, &event, &Sources::default())
+                .await
+                .unwrap();
+        };
+        for hours in [1, 23] {
+            file(hours).await;
+            assert_eq!(
+                conflicts(AlertState::Open).await,
+                [""; 0],
+                "{hours} hours later it may lag"
+            );
+        }
+        // Nothing was heard of the lot for more than a day: then whether it lists the vehicle is not known.
+        tokio::time::sleep(std::time::Duration::from_secs(5 * 3_600)).await;
+        assert_eq!(conflicts(AlertState::Open).await, [""; 0]);
+        file(47).await;
+        tokio::time::sleep(std::time::Duration::from_secs(12 * 3_600)).await;
+        let told = conflicts(AlertState::Open).await;
+        assert_eq!(told.len(), 1);
+        for word in ["sold at North", "dms", lists_it] {
+            assert!(told[0].contains(word), "{told:?}");
+        }
+        // It is out of the file for good.
+        let gone = shop.store.clock().now();
+        let mut removed = vehicle("lot", 9, UnitState::Removed, at);
+        if let Change::Unit(report) = &mut removed.change {
+            report.version = Version::at(gone);
+        }
+        shop.store
+            .apply(&removed, &Authority::default())
+            .await
+            .unwrap();
+        carried.idle().await;
+        assert_eq!(conflicts(AlertState::Open).await, [""; 0]);
+        assert_eq!(conflicts(AlertState::Resolved).await.len(), 1);
+        carried.stop().await;
     }
-    // Nothing was heard of the lot for more than a day: then whether it lists the vehicle is not known.
-    tokio::time::sleep(std::time::Duration::from_secs(5 * 3_600)).await;
-    assert_eq!(conflicts(AlertState::Open).await, [""; 0]);
-    file(47).await;
-    tokio::time::sleep(std::time::Duration::from_secs(12 * 3_600)).await;
-    let told = conflicts(AlertState::Open).await;
-    assert_eq!(told.len(), 1);
-    for word in ["sold at North", "dms", "lot still lists it at South"] {
-        assert!(told[0].contains(word), "{told:?}");
-    }
-    // It is out of the file for good.
-    let gone = shop.store.clock().now();
-    let mut removed = vehicle("lot", 9, UnitState::Removed, "south");
-    if let Change::Unit(report) = &mut removed.change {
-        report.version = Version::at(gone);
-    }
-    shop.store
-        .apply(&removed, &Authority::default())
-        .await
-        .unwrap();
-    carried.idle().await;
-    assert_eq!(conflicts(AlertState::Open).await, [""; 0]);
-    assert_eq!(conflicts(AlertState::Resolved).await.len(), 1);
-    carried.stop().await;
 }
 
 /// The dealer system says where a vehicle was brought of which only a file says that it is there.

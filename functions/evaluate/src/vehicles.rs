@@ -74,7 +74,12 @@ impl Evaluator {
             }
         }
         for outdated in &resolved.outdated {
-            match self.still_listed(unit, outdated, &authority).await? {
+            // Where it left from, a deal may only not be closed yet.
+            let wait = match resolved.location.as_ref() == Some(&outdated.location) {
+                true => LAG.max(installation.config.alerts.conflict_after),
+                false => LAG,
+            };
+            match self.still_listed(unit, outdated, wait, &authority).await? {
                 Listed::Still => {
                     rivals.push((outdated.source.clone(), outdated.location.clone()));
                 }
@@ -181,13 +186,14 @@ impl Evaluator {
         &self,
         unit: &Unit,
         outdated: &Outdated,
+        wait: SignedDuration,
         authority: &Authority,
     ) -> Result<Listed, StoreError> {
         let Outdated { source, since, .. } = outdated;
         if !authority.quantities.whole_files.contains(source) {
             return Ok(Listed::NotYet);
         }
-        let (now, until) = (self.store.clock().now(), later(*since, LAG));
+        let (now, until) = (self.store.clock().now(), later(*since, wait));
         if now < until {
             return Ok(Listed::Perhaps(until));
         }

@@ -36,7 +36,7 @@ struct Life {
     state: UnitState,
     /// The days on which it was sold.
     sales: &'static [i8],
-    /// Who has it although another has sold it.
+    /// Who has it although another has sold it, and does not only lag.
     claimed_by: &'static [&'static str],
     /// Whose word does not count though it is the later one.
     unheeded: &'static [&'static str],
@@ -61,6 +61,10 @@ fn lives() -> Vec<Life> {
     let later = || says("market", "14 16:48", Sold, None);
     let claimed = |life: Life| Life {
         claimed_by: &["dms"],
+        ..life
+    };
+    let market_claims_it = |life: Life| Life {
+        claimed_by: &["market"],
         ..life
     };
     let market_is_not_heeded = |life: Life| Life {
@@ -245,12 +249,30 @@ fn lives() -> Vec<Life> {
             InStock,
             &[13],
         ),
-        life(
-            "it never was gone where it is still listed",
+        market_claims_it(life(
+            "days later it is still listed where it was sold",
             vec![sold(), says("market", "16 12:00", InStock, Some(10))],
             Sold,
             &[13],
-        ),
+        )),
+        claimed(life(
+            "a marketplace sold it, and the dealer's own system goes on for days",
+            vec![
+                says("market", "13 12:00", Sold, None),
+                says("dms", "16 12:00", InStock, Some(10)),
+            ],
+            Sold,
+            &[13],
+        )),
+        Life {
+            claimed_by: &["portal"],
+            ..life(
+                "an advert that is placed after the sale",
+                vec![sold(), says("portal", "13 13:00", InStock, Some(10))],
+                Sold,
+                &[13],
+            )
+        },
         life(
             "two sales, by both",
             vec![

@@ -37,6 +37,10 @@ impl Unit {
             }
         });
         let has_left = resolved.state.is_departure();
+        let had_it_no_more = |source: &ConnectorName| {
+            let claim = self.claims.get(source);
+            claim.is_some_and(|claim| claim.state.iter().any(|it| !it.value.is_present()))
+        };
         let note = |(source, location): &(ConnectorName, LocationId)| {
             let at = place(location);
             match self.word_of(source) {
@@ -44,7 +48,10 @@ impl Unit {
                 Some(UnitState::Wholesale) => {
                     format!("{source}{SAYS_THAT_IT_WAS}given to the trade at {at}.")
                 }
-                _ if has_left && resolved.location.as_ref() == Some(location) => {
+                _ if has_left
+                    && resolved.location.as_ref() == Some(location)
+                    && had_it_no_more(source) =>
+                {
                     format!("{source}{HAS_IT_BACK}{at}.")
                 }
                 _ if has_left => format!("{source}{STILL_LISTS_IT}{at}."),

@@ -46,25 +46,19 @@ impl<'a> Report<'a> {
         Some(listed.version >= version || since.is_some_and(|since| *since > day))
     }
 
-    /// Another who says that it left from elsewhere, and where, as long as both say so. One who had it
-    /// where the other says so has it from there. Of two sales that are far apart, or of which the later
-    /// report says only that it was sold by then, nobody knows that they are one.
+    /// Another who says that it left from elsewhere, and where, as long as both say so. Of two sales that are
+    /// far apart, or of which the later report says only that it was sold by then, nobody knows that they are
+    /// one.
     fn contradicted_by(&self, other: &Self) -> Option<(ConnectorName, LocationId)> {
         let (place, theirs) = (self.place()?, other.place()?);
         let says_so = |it: &Self| it.claim.state.value().is_some_and(|it| it.is_departure());
-        let had_it_at =
-            |it: &Self, place: &LocationId| it.claim.location.iter().any(|it| it.value == *place);
         let is_undated = |it: &Self| it.claim.undated == Some(it.version);
         let apart = self.version.at.duration_since(other.version.at).abs();
         let later = [self, other]
             .into_iter()
             .max_by_key(|it| (it.version, is_undated(it)))?;
         let may_be_one = apart <= LAG && !is_undated(later);
-        let contradicts = may_be_one
-            && says_so(self)
-            && says_so(other)
-            && !had_it_at(self, theirs)
-            && !had_it_at(other, place);
+        let contradicts = may_be_one && place != theirs && says_so(self) && says_so(other);
         contradicts.then(|| (other.source.clone(), theirs.clone()))
     }
 }
@@ -226,7 +220,7 @@ impl Unit {
         }
     }
 
-    /// Who has a vehicle at another rooftop that has left by somebody's word, or has it again.
+    /// Who has a vehicle that has left by somebody's word.
     fn still_listed(
         &self,
         first: &Report<'_>,
@@ -242,14 +236,11 @@ impl Unit {
             let Some(theirs) = theirs.filter(|_| has_it) else {
                 continue;
             };
-            if Some(theirs) == location {
-                if claim.has_it_again(first, departures, authority) {
-                    elsewhere.add(source, theirs, None);
-                }
-            } else {
-                let claims_it = claim.is_listed_anew(left, authority) || claim.goes_on_after(left);
-                elsewhere.add(source, theirs, (!claims_it).then_some(left));
-            }
+            let has_it_again = || claim.has_it_again(first, departures, authority);
+            let claims_it = claim.is_listed_anew(left, authority)
+                || claim.goes_on_after(left)
+                || Some(theirs) == location && has_it_again();
+            elsewhere.add(source, theirs, (!claims_it).then_some(left));
         }
         elsewhere
     }

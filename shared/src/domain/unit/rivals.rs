@@ -2,8 +2,7 @@
 //!
 //! Files and marketplaces lag: a source that had the vehicle before it was sold or brought elsewhere may
 //! only not have heard of that. It is a rival if it lists the vehicle anew after that, or goes on for
-//! [`LAG`]. Who has had it no more, and has it again at the rooftop from which another says that it left,
-//! is one, too.
+//! [`LAG`].
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -26,7 +25,7 @@ pub struct Outdated {
     pub since: Timestamp,
 }
 
-/// Those who have a vehicle elsewhere.
+/// Those who have a vehicle elsewhere, or that has left.
 #[derive(Default)]
 pub(super) struct Elsewhere {
     pub(super) rivals: Vec<(ConnectorName, LocationId)>,
