@@ -143,7 +143,7 @@ async fn ten_times_the_imported_rules_make_no_difference() {
 async fn rules_for_categories_and_places_cost_the_same_however_many_are_imported() {
     let (small, _) = webhook_and_delivery(&mut Site::open(LARGE).await).await;
     let mut costs = Vec::new();
-    for shared in [20_000, 100_000] {
+    for shared in [10_000, 40_000] {
         let mut site = Site::open(Size { shared, ..LARGE }).await;
         let (webhook, delivery) = webhook_and_delivery(&mut site).await;
         assert_no_growth("a webhook", small, webhook);
@@ -217,7 +217,7 @@ async fn a_threshold_for_one_place_costs_the_same_at_however_many_places_the_pro
 
 #[tokio::test(start_paused = true)]
 async fn all_positions_are_gone_through_once_however_many_sources_are_believed_again() {
-    const POSITIONS: usize = 400;
+    const POSITIONS: usize = 150;
     let mut gone_through = Vec::new();
     for recovering in [1, LARGE.sources] {
         let mut site = Site::open(LARGE).await;

@@ -80,7 +80,7 @@ async fn an_order_is_of_its_variant_whatever_is_heard_of_the_exchange_before_it(
         ordered("orders/paid", 1, first, ["09:30:00", "09:31:00"], 4),
         ("refunds/create", refund),
     ];
-    for order in orders_of(heard.len()).iter().step_by(4) {
+    for order in &orders_of(heard.len()) {
         let shop = open("orders = \"deduct\"").await;
         for (item, sku, units) in [(ITEM, "A", 10), (OTHER_ITEM, "B", 20)] {
             stands(&shop, (item, sku), (1, units)).await;
@@ -119,7 +119,7 @@ async fn an_edit_of_an_order_is_of_its_variant_after_that_had_another_sku_for_a_
     for (order, placed) in orders.iter().zip(placed) {
         heard.push(order("orders/create", placed, 4));
     }
-    for order in orders_of(heard.len()).iter().step_by(7) {
+    for order in &orders_of(heard.len()) {
         let shop = open("orders = \"deduct\"\nsame_sku = \"sum\"").await;
         for (item, units) in [(ITEM, 50), (OTHER_ITEM, 20)] {
             stands(&shop, (item, "A"), (1, units)).await;
@@ -567,7 +567,7 @@ async fn there_is_of_each_variant_what_the_shop_knows_of_it_whatever_is_heard_fi
         "orders = \"deduct\"\nsame_sku = \"sum\"",
     ];
     let mut wrong = Vec::new();
-    for seed in (0..8).chain([3012]) {
+    for seed in (0..5).chain([3012]) {
         for setting in settings {
             wrong.extend(Box::pin(comes_to_the_same(seed, setting)).await.err());
         }
@@ -596,7 +596,7 @@ async fn a_replay_of_all_that_was_heard_adds_nothing_to_a_ledger() {
     let mut wrong = Vec::new();
     // In one of them an order is heard before it is known which item its variant is, in another since when an
     // item has its SKU is known better only after its level.
-    for seed in (0..4).chain([16, 46]) {
+    for seed in (0..2).chain([16, 46]) {
         for setting in [
             "orders = \"deduct\"",
             "orders = \"deduct\"\nsame_sku = \"sum\"",

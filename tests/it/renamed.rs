@@ -12,7 +12,9 @@ use aws_smithy_types::retry::RetryConfig;
 use jiff::Timestamp;
 use lotwire::engine::{Call, Interference, Settings, Verdict};
 use serde_json::{Value, json};
+use shared::chance::Chance;
 use shared::clock::Clock;
+use shared::config::environment;
 use shared::domain::alert::{AlertState, Ending};
 use shared::domain::message::Stock;
 use shared::domain::rule::Scope;
@@ -26,6 +28,12 @@ use shared::store::twice::Twice;
 
 use crate::bench::{at, level as stated};
 use crate::shopify::{ITEM, OTHER_ITEM, Shop, level, order, product, refund};
+
+/// Of more things than this not every order of arrival is tried.
+const ALL_ORDERS: usize = 3;
+const SOME_ORDERS: usize = 8;
+/// The same where `ARRIVALS` is set.
+const MANY_ORDERS: usize = 200;
 
 const DEDUCT: (&str, &str) = (
     "default_location = \"north\"",
@@ -745,8 +753,22 @@ async fn is_as_its_items(shop: &Shop, all: &[Told], case: &str) {
     }
 }
 
-/// Each order of so many things.
+/// In which orders so many things are heard; of more than [`ALL_ORDERS`] some orders, unless `ARRIVALS` says
+/// of how many all are.
 pub(crate) fn orders_of(count: usize) -> Vec<Vec<usize>> {
+    let asked = environment::process("ARRIVALS").map(|it| it.parse().unwrap());
+    if count > asked.unwrap_or(ALL_ORDERS) {
+        let some = asked.map_or(SOME_ORDERS, |_| MANY_ORDERS);
+        let dice = Chance::seeded(11);
+        let shuffled = |_| {
+            let mut order: Vec<_> = (0..count).collect();
+            for last in (1..count).rev() {
+                order.swap(last, below(&dice, last + 1));
+            }
+            order
+        };
+        return (0..some).map(shuffled).collect();
+    }
     let mut all = vec![Vec::new()];
     for next in 0..count {
         let longer = all.into_iter().flat_map(|order: Vec<usize>| {
@@ -759,6 +781,10 @@ pub(crate) fn orders_of(count: usize) -> Vec<Vec<usize>> {
         all = longer.collect();
     }
     all
+}
+
+pub(crate) fn below(dice: &Chance, most: usize) -> usize {
+    usize::try_from(dice.bits() % u64::try_from(most).unwrap()).unwrap()
 }
 
 /// A shop whose items have their first SKUs, with stock, orders, sales and promises.

@@ -12,23 +12,16 @@ use std::collections::BTreeMap;
 use ingest::Selection;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use shared::chance::Chance;
-use shared::config::environment;
 use shared::domain::authority::API;
 use shared::domain::event::{Change, Level, StockEvent, Version};
 use shared::store::keys;
 use shared::store::quarantine::HeldState;
 
-use super::{DEDUCT, orders_of};
+use super::{DEDUCT, below, orders_of};
 use crate::shopify::{ITEM, OTHER_ITEM, Shop, level, order, product};
 
 const NORTH: i64 = 1;
 const SOUTH: i64 = 2;
-/// Of more things than this not every order of arrival is tried, unless `ARRIVALS` says of how many all are.
-const ALL_ORDERS: usize = 3;
-const SOME_ORDERS: usize = 12;
-/// The same where `ARRIVALS` is set.
-const MANY_ORDERS: usize = 200;
 /// How far apart what is told at one time and the next are in number.
 const STEP: i64 = 10;
 
@@ -303,32 +296,6 @@ async fn replay(shop: &Shop) {
     }
 }
 
-/// In which orders so many things are heard; of many some orders.
-fn arrivals(count: usize) -> Vec<Vec<usize>> {
-    let asked = environment::process("ARRIVALS").map(|it| it.parse().unwrap());
-    if count <= asked.unwrap_or(ALL_ORDERS) {
-        return orders_of(count);
-    }
-    let some = if asked.is_some() {
-        MANY_ORDERS
-    } else {
-        SOME_ORDERS
-    };
-    let dice = Chance::seeded(11);
-    let shuffled = |_| {
-        let mut order: Vec<_> = (0..count).collect();
-        for last in (1..count).rev() {
-            order.swap(last, below(&dice, last + 1));
-        }
-        order
-    };
-    (0..some).map(shuffled).collect()
-}
-
-fn below(dice: &Chance, most: usize) -> usize {
-    usize::try_from(dice.bits() % u64::try_from(most).unwrap()).unwrap()
-}
-
 /// What is told in an order of arrival, and what is right.
 struct Case {
     told: Vec<Told>,
@@ -392,7 +359,7 @@ async fn comes_to_after(
     });
     let right: Stock = right.collect();
     let mut cases = Vec::new();
-    for (number, order) in arrivals(told.len()).into_iter().enumerate() {
+    for (number, order) in orders_of(told.len()).into_iter().enumerate() {
         // One of them once more: right after it, in the end, or in between.
         let mut twice = order.clone();
         let again = number % order.len();

@@ -38,12 +38,12 @@ fn add(sum: &mut [u64; 5], more: [u64; 5]) {
 }
 
 #[tokio::test]
-async fn ten_thousand_rows_do_what_their_dry_run_said() {
+async fn rows_of_many_pages_do_what_their_dry_run_said() {
     let scene = Scene::new().await;
     scene.stated("SKU-3", "north", 3).await;
     scene.stated("SKU-5", "north", 999).await;
     let header = "product,location,threshold,on_hand\n";
-    let rows: Vec<String> = (0..10_000)
+    let rows: Vec<String> = (0..2_000)
         .map(|n| match n {
             0..200 => format!("SKU-{n},north,,{n}\n"),
             200 => "SKU-200,north,few,\n".to_owned(),
@@ -61,7 +61,7 @@ async fn ten_thousand_rows_do_what_their_dry_run_said() {
             add(sum, counts(&answer));
         }
     }
-    assert_eq!(sums[0], [9_997, 1, 1, 0, 1]);
+    assert_eq!(sums[0], [1_997, 1, 1, 0, 1]);
     assert_eq!(sums[1], sums[0], "applied as the dry run said");
     let again = import(&scene, &pages[0], true, 2).await;
     assert_eq!(
@@ -72,9 +72,9 @@ async fn ten_thousand_rows_do_what_their_dry_run_said() {
     let position = scene.get("/api/v1/positions?product=SKU-199").await;
     assert_eq!(position.body["items"][0]["on_hand"], 199);
     let rule = scene
-        .get("/api/v1/explain?product=SKU-9999&location=north")
+        .get("/api/v1/explain?product=SKU-1999&location=north")
         .await;
-    assert_eq!(rule.body["kinds"][0]["rule"], "imported: SKU-9999 at north");
+    assert_eq!(rule.body["kinds"][0]["rule"], "imported: SKU-1999 at north");
 }
 
 /// A table behind a network, and the processor that works with it, as docs/benchmarks.md has them.
