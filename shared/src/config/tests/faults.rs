@@ -123,8 +123,8 @@ const SLIPS: &[(&str, usize, &str)] = &[
         "write `[[rules]]`",
     ),
     (
-        "rules = { name = \"a\", kind = \"low_stock\" }",
-        1,
+        "[[rules]]\nname = \"a\"\nkind = \"low_stock\"\nthreshold = 3\nseasons = { from = 2026-12-01, until = 2027-01-01, units = 9 }",
+        5,
         "`[{ … }]`",
     ),
     (
