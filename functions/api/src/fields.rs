@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 use shared::feeds::value::may_be_thousands;
 
@@ -120,6 +122,19 @@ impl Fields {
         let time = text.parse().ok();
         if time.is_none() {
             self.refuse(name, "is not a time such as 2026-01-15T09:30:00Z");
+        }
+        time
+    }
+
+    /// The same; or a local time or day of this zone, which begins with its first moment.
+    pub(crate) fn time_in(&mut self, name: &'static str, zone: &TimeZone) -> Option<Timestamp> {
+        let text: String = self.parsed(name)?;
+        let local = || zone.to_timestamp(text.parse::<DateTime>().ok()?).ok();
+        let time = text.parse().ok().or_else(local);
+        if time.is_none() {
+            let detail =
+                "is neither a time such as 2026-01-15T09:30:00Z nor a day such as 2026-01-15";
+            self.refuse(name, detail);
         }
         time
     }

@@ -7,6 +7,7 @@ use toml::de::DeValue;
 
 use super::error::Problems;
 use super::setting::{Setting, unknown_choice};
+use super::slips;
 use super::words::{last_of, nearest, one_of};
 
 /// A value of the document, with its path and its place.
@@ -103,6 +104,16 @@ impl<'d> Node<'d> {
 
     /// Adds the problem that the value is of the wrong kind.
     pub(crate) fn mismatch<T>(&self, expected: &str, problems: &mut Problems<'_>) -> Option<T> {
+        self.mismatch_with(expected, None, problems)
+    }
+
+    /// The same, with what to write instead.
+    pub(crate) fn mismatch_with<T>(
+        &self,
+        expected: &str,
+        advice: Option<String>,
+        problems: &mut Problems<'_>,
+    ) -> Option<T> {
         let found = match self.value {
             DeValue::String(_) => "text",
             DeValue::Integer(_) => "a whole number",
@@ -112,7 +123,12 @@ impl<'d> Node<'d> {
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
-        self.refuse(problems, format!("expected {expected}, found {found}"));
+        let advice = advice.map(|advice| format!("; {advice}"));
+        let advice = advice.unwrap_or_default();
+        self.refuse(
+            problems,
+            format!("expected {expected}, found {found}{advice}"),
+        );
         None
     }
 
@@ -158,7 +174,10 @@ impl<'n, 'd> Fields<'n, 'd> {
                 asked: Vec::new(),
                 kind_unknown: false,
             }),
-            None => node.mismatch("a table", problems),
+            None => {
+                let advice = slips::of_table(node, false, problems);
+                node.mismatch_with("a table", advice, problems)
+            }
         }
     }
 

@@ -81,6 +81,11 @@ impl<'s> Problems<'s> {
         });
     }
 
+    /// The document's text.
+    pub(crate) fn text(&self) -> &'s str {
+        self.text
+    }
+
     /// Whether nothing has been found so far.
     pub(crate) fn is_empty(&self) -> bool {
         self.found.is_empty()
@@ -102,6 +107,7 @@ impl<'s> Problems<'s> {
             Some(value) if self.found.is_empty() => Ok(value),
             _ => {
                 self.found.sort_by_key(|error| (error.line, error.column));
+                self.found.dedup();
                 Err(ConfigErrors(self.found))
             }
         }

@@ -39,7 +39,9 @@ pub(crate) fn check_files(connector: &Node<'_>, machine: Machine, problems: &mut
     let Some(url) = connector.get("url") else {
         return;
     };
-    let Some(address) = text(&url) else { return };
+    // One of which an escape has made something else is told of already.
+    let address = text(&url).filter(|it| !it.contains(char::is_control));
+    let Some(address) = address else { return };
     let source = SourceSettings {
         insecure: flag("insecure").unwrap_or(false),
         ..SourceSettings::at(address)

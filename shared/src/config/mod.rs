@@ -12,6 +12,7 @@
 //! | [`account`], [`connector`], [`channel`], [`rule`] | the sections |
 //! | `references` | names that must exist, and settings that must agree |
 //! | `files` | whether a source of files can be read |
+//! | `slips` | what whoever writes TOML seldom gets wrong, and what to write instead |
 //! | [`mod@reference`] | the JSON Schema and the reference page, from the same declarations |
 //! | [`environment`] | what each function reads from its environment |
 
@@ -30,6 +31,7 @@ pub mod reference;
 mod references;
 pub mod rule;
 mod setting;
+mod slips;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -140,7 +142,8 @@ impl Config {
         let (table, faults) = DeTable::parse_recoverable(text);
         for fault in faults {
             let span = fault.span().unwrap_or_default();
-            problems.add(&span, "", fault.message());
+            let (span, problem) = slips::in_words(text, &span, fault.message());
+            problems.add(&span, "", problem);
         }
         // What a broken text means is a guess; guesses would bury the cause.
         if !problems.is_empty() {
@@ -151,6 +154,9 @@ impl Config {
         let document = Document::read(&root, &mut problems);
         // Names are checked as far as they could be read, so that one slip does not hide another.
         references::check(&root, machine, &mut problems);
+        if let Some(connectors) = root.get("connectors") {
+            slips::check_paths(&connectors, &mut problems);
+        }
         let config = document.and_then(|document| Self::assemble(document, &root, &mut problems));
         // The domain has the last word on rules; whatever it refuses that the text's own checks let
         // pass still comes with its line, which is in the rule's origin.

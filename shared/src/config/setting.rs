@@ -16,6 +16,7 @@ use url::Url;
 use super::declare::parsed;
 use super::document::Node;
 use super::error::Problems;
+use super::slips;
 use crate::domain::{ChannelName, ConnectorName, GroupName, LocationId, ProductId};
 use crate::http::no_address;
 
@@ -310,7 +311,8 @@ impl<T: Setting> Setting for Option<T> {
 impl<T: Setting> Setting for Vec<T> {
     fn read(node: &Node<'_>, problems: &mut Problems<'_>) -> Option<Self> {
         if node.value.as_array().is_none() {
-            return node.mismatch(&Self::expected(), problems);
+            let advice = holds_tables::<T>().then(|| slips::of_list(node, problems));
+            return node.mismatch_with(&Self::expected(), advice.flatten(), problems);
         }
         // Collected first: every element is read, also those after a bad one.
         let read: Vec<Option<T>> = node
@@ -325,6 +327,11 @@ impl<T: Setting> Setting for Vec<T> {
     fn schema() -> Value {
         json!({ "type": "array", "items": T::schema() })
     }
+}
+
+/// Whether the values of a list or table are tables themselves.
+fn holds_tables<T: Setting>() -> bool {
+    T::expected().starts_with("a table")
 }
 
 /// A type that can stand before the `=` in a table.
@@ -355,10 +362,19 @@ impl Key for String {
 impl<K: Key, V: Setting> Setting for BTreeMap<K, V> {
     fn read(node: &Node<'_>, problems: &mut Problems<'_>) -> Option<Self> {
         if node.value.as_table().is_none() {
-            return node.mismatch(&Self::expected(), problems);
+            let advice = holds_tables::<V>().then(|| slips::of_table(node, true, problems));
+            return node.mismatch_with(&Self::expected(), advice.flatten(), problems);
         }
         let mut read = Some(Self::new());
+        let stray = slips::of_named(node).filter(|_| holds_tables::<V>());
+        if let Some((first, advice)) = &stray {
+            first.refuse(problems, advice.as_str());
+            read = None;
+        }
         for (key, child) in node.entries() {
+            if stray.is_some() && slips::is_plain(child.value) {
+                continue;
+            }
             let key = K::from_key(key.get_ref())
                 .map_err(|problem| problems.add(&key.span(), &child.path, problem))
                 .ok();

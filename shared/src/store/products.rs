@@ -249,6 +249,31 @@ impl Store {
         Ok(firsts.iter().any(|page| !page.items.is_empty()))
     }
 
+    /// The makes of all model lines that are known, and whether any of each is there or on its way; nothing
+    /// where there are too many lines to tell.
+    pub async fn makes(&self) -> Result<Option<BTreeMap<String, bool>>, StoreError> {
+        const OF_A_SHARD: i32 = 500;
+        let bounds = (Some("line:"), Some("line:\u{10ffff}"));
+        let lists: Vec<_> = (0..keys::LIST_SHARDS).map(keys::positions_list).collect();
+        let pages = lists
+            .iter()
+            .map(|list| self.list::<Position>("list makes", list, bounds, false, None, OF_A_SHARD));
+        let mut makes = BTreeMap::new();
+        for page in try_join_all(pages).await? {
+            if page.next.is_some() {
+                return Ok(None);
+            }
+            for position in page.items.into_iter().map(|stored| stored.data) {
+                let stock = position.stock(&Sources::default());
+                let is_there = stock.is_some_and(|stock| stock.on_hand + stock.incoming > 0);
+                if let Some((make, _)) = position.product.line() {
+                    *makes.entry(make.to_owned()).or_default() |= is_there;
+                }
+            }
+        }
+        Ok(Some(makes))
+    }
+
     /// A page of all products that are described, by SKU within each of the list's shards.
     pub async fn products(
         &self,

@@ -56,8 +56,10 @@ pub(super) async fn sync(context: &Context<'_>, connector: &str) -> Result<Answe
 pub(super) async fn replay(context: &Context<'_>) -> Result<Answer, Problem> {
     Fields::of_query(context.request).finish(|| Some(()))?;
     let mut body = Fields::of_body(context.request)?;
+    let installation = context.installation().await?;
+    let zone = &installation.config.account.zone.0;
     let connector: Option<ConnectorName> = body.required("connector");
-    let (from, to) = (body.time("from"), body.time("to"));
+    let (from, to) = (body.time_in("from", zone), body.time_in("to", zone));
     let id: Option<String> = body.parsed("id");
     let mut cursor: Option<String> = body.parsed("cursor");
     if id.is_some() && (from.is_some() || to.is_some()) {
@@ -74,7 +76,6 @@ pub(super) async fn replay(context: &Context<'_>) -> Result<Answer, Problem> {
             id,
         })
     })?;
-    let installation = context.installation().await?;
     let name = &selection.connector;
     if !installation.config.connectors.contains_key(name) {
         let detail = format!("`{name}` is not in the configuration");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::config::connector::ConnectorSettings;
 use shared::config::environment::Intake;
@@ -20,6 +20,7 @@ use shared::store::runs::RunState;
 use shared::store::{Page, StoreError};
 
 use super::channels::{self, Standing};
+use super::unknown;
 use crate::Context;
 use crate::answer::Answer;
 use crate::fields::Fields;
@@ -35,6 +36,8 @@ const NAMED: usize = 5;
 const AT_ONCE: usize = 8;
 /// How many places of each shard of the `due` index are looked at for jobs.
 const DUE: usize = 200;
+/// How long it is looked at most for what rules name.
+const LOOKING: SignedDuration = SignedDuration::from_secs(3);
 
 pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     Fields::of_query(context.request).finish(|| Some(()))?;
@@ -116,6 +119,8 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         |entry| entry.resolved_at.is_none(),
     )
     .await?;
+    let looking = context.within(LOOKING);
+    let notes = Box::pin(unknown::of_groups(&looking, &installation)).await?;
     let known = installation.config.connectors.keys();
     let mut jobs = store.jobs_under_way(known, DUE).await?;
     jobs.retain(|job| !job.is_outdated(head.version));
@@ -133,6 +138,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
             "version": head.version,
             "applied_at": head.applied_at,
             "applied_by": head.by,
+            "notes": notes,
         },
         "channels": channels,
         "connectors": connectors,

@@ -516,9 +516,12 @@ async fn what_rules_name_and_nothing_is_known_of_is_told_and_not_refused() {
             products.contains("the 2 products `PADD-1`, `"),
             "{products}"
         );
-        assert!(makes.contains("the make `Bently`,"), "{makes}");
         assert!(
-            categories.contains("the category `Brakess`,"),
+            makes.contains("the make `Bently` (perhaps `bentley`), of which nothing is known"),
+            "{makes}"
+        );
+        assert!(
+            categories.contains("the category `Brakess` (perhaps `Brakes`),"),
             "{categories}"
         );
         for known in ["`PAD-1`", "`BENTLEY`", "`brakes`", "`Oil`"] {
@@ -537,4 +540,75 @@ async fn what_rules_name_and_nothing_is_known_of_is_told_and_not_refused() {
         "{told}"
     );
     assert!(!told.contains("NONE-20"), "{told}");
+}
+
+/// A group has rules for what its sources call so today. From one day to the next one of them may call it
+/// otherwise, and a rule that applied applies no more.
+#[tokio::test]
+async fn a_source_that_spells_a_make_or_category_otherwise_than_the_rules_is_told_of() {
+    let scene = Scene::new().await;
+    let rules = "[[rules]]\nname = \"a\"\nkind = \"low_stock\"\nthreshold = 3\nmake = \"Land Rover\"\n\
+        [[rules]]\nname = \"b\"\nkind = \"low_stock\"\nthreshold = 3\nmake = \"Jaguar\"\n\
+        [[rules]]\nname = \"c\"\nkind = \"low_stock\"\nthreshold = 3\ncategory = \"Brake pads\"\n";
+    let document = format!("{DOCUMENT}{rules}");
+    let notes = async || {
+        let status = scene.get("/api/v1/status").await;
+        let target = "/api/v1/config?dry_run=true";
+        let applied = scene.ask("PUT", target).body("application/toml", &document);
+        let applied = applied.send().await;
+        let of_rules = |notes: &Value| -> Vec<String> {
+            let notes = notes
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter_map(|it| it.as_str());
+            let notes = notes.filter(|note| note.starts_with("rules name"));
+            notes.map(str::to_owned).collect()
+        };
+        let notes = of_rules(&status.body["configuration"]["notes"]);
+        assert_eq!(notes, of_rules(&applied.body["notes"]));
+        notes
+    };
+    let apply = scene
+        .ask("PUT", "/api/v1/config")
+        .body("application/toml", &document);
+    assert_eq!(apply.send().await.status, 200);
+    assert_eq!(notes().await, [""; 0], "nothing is known at all");
+    let (first, second) = ("SCBCG2ZG0RC012345", "SJAAX14V4RC004321");
+    scene.vehicle_of("Land-Rover", first, "london").await;
+    scene.vehicle_of("JAGUAR", second, "london").await;
+    scene.described("PAD", "Pad", "brake pads").await;
+    assert_eq!(notes().await, [""; 0], "that is the same word");
+    // One of them, and one product, is called otherwise.
+    scene
+        .vehicle_of("Landrover", "SALGA2EV9HA298784", "london")
+        .await;
+    scene.described("PAD-2", "Pad", "Brake-Pads").await;
+    let told = notes().await;
+    let [makes, categories] = &told[..] else {
+        panic!("{told:?}");
+    };
+    let makes_right = "rules name the make `Land Rover` (perhaps `landrover`), which is there in another spelling";
+    assert!(makes.starts_with(makes_right), "{makes}");
+    assert!(
+        categories.starts_with(
+            "rules name the category `Brake pads` (perhaps `Brake-Pads`), which is there"
+        ),
+        "{categories}"
+    );
+    // And now all of them.
+    scene.vehicle_of("Landrover", first, "london").await;
+    scene.described("PAD", "Pad", "Brake-Pads").await;
+    let told = notes().await;
+    let [makes, categories] = &told[..] else {
+        panic!("{told:?}");
+    };
+    let makes_right = "rules name the make `Land Rover` (perhaps `landrover`), of which nothing is there any more";
+    assert!(makes.starts_with(makes_right), "{makes}");
+    assert!(
+        categories.starts_with(
+            "rules name the category `Brake pads` (perhaps `Brake-Pads`), of which nothing is known"
+        ),
+        "{categories}"
+    );
 }

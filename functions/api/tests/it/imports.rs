@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lotwire::engine::{Call, Interference, Verdict};
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::config::Config;
 use shared::domain::position::Sources;
 use shared::domain::rule::Scope;
@@ -676,6 +676,45 @@ async fn a_threshold_under_a_season_is_shown_with_what_will_be_in_force() {
     let until = json!("2099-02-15T00:00:00");
     assert_eq!(shown("before"), [json!(12), json!(20), until.clone()]);
     assert_eq!(shown("after"), [json!(3), json!(20), until], "{difference}");
+}
+
+/// Where no rule is for the very scope of a row, one for more than that applies there today: it is what the row
+/// changes, and what is back once the row is taken away.
+#[tokio::test]
+async fn what_applies_before_a_threshold_is_imported_is_shown_also_where_it_is_a_wider_rules() {
+    let scene = Scene::new().await;
+    let text = format!(
+        "{DOCUMENT}\n[[rules]]\nname = \"coolants\"\nkind = \"low_stock\"\ncategory = \"coolant\"\n\
+         threshold = 12\nseasons = [{{ from = 2020-01-01, until = 2099-02-15, units = 20 }}]\n"
+    );
+    let applied = scene
+        .ask("PUT", "/api/v1/config")
+        .body("application/toml", &text);
+    assert_eq!(applied.send().await.status, 200);
+    scene.described("COOLANT", "Coolant", "coolant").await;
+    let shown = |side: &Value| [side["threshold"].clone(), side["in_force"].clone()];
+    let (wider, own) = ([json!(12), json!(20)], [json!(3), Value::Null]);
+    let rows = "product,location,threshold\nCOOLANT,,3\nCOOLANT,south,3\nOTHER,,3\n";
+    for dry_run in [true, false] {
+        let answer = import(&scene, rows, dry_run, 2).await;
+        assert_eq!(counts(&answer), [3, 0, 0, 0, 0], "{}", answer.body);
+        let [everywhere, south, other] = &answer.body["differences"].as_array().unwrap()[..] else {
+            panic!("{}", answer.body);
+        };
+        for difference in [everywhere, south] {
+            assert_eq!(shown(&difference["before"]), wider, "{difference}");
+            assert_eq!(shown(&difference["after"]), own, "{difference}");
+        }
+        // The document has a rule for everything.
+        assert_eq!(shown(&other["before"]), [json!(3), Value::Null]);
+    }
+    let away = "product,location,threshold\nCOOLANT,,none\nCOOLANT,south,none\n";
+    let answer = import(&scene, away, true, 2).await;
+    for difference in answer.body["differences"].as_array().unwrap() {
+        assert_eq!(shown(&difference["before"]), own, "{difference}");
+        assert_eq!(shown(&difference["after"]), wider, "{difference}");
+    }
+    assert_eq!(counts(&answer), [0, 2, 0, 0, 0], "{}", answer.body);
 }
 
 /// The document's rule for oils is critical, on hand and over three units later; a row with a number alone

@@ -308,6 +308,13 @@ impl Scene {
         self.vehicle_in(state, source, vin, location).await;
     }
 
+    /// A vehicle of a make, as its source spells it.
+    pub(crate) async fn vehicle_of(&self, make: &str, vin: &str, location: &str) {
+        let state = Some(UnitState::InStock);
+        self.vehicle_made_by(make, state, ("erp", vin), (location, None))
+            .await;
+    }
+
     /// A vehicle, of whose state a source says this, or nothing that can be read.
     pub(crate) async fn vehicle_in(
         &self,
@@ -337,6 +344,17 @@ impl Scene {
         state: Option<UnitState>,
         source: &str,
         vin: &str,
+        place: (&str, Option<&str>),
+    ) {
+        self.vehicle_made_by("Bentley", state, (source, vin), place)
+            .await;
+    }
+
+    async fn vehicle_made_by(
+        &self,
+        make: &str,
+        state: Option<UnitState>,
+        (source, vin): (&str, &str),
         (location, called): (&str, Option<&str>),
     ) {
         let at = self.store.clock().now();
@@ -353,7 +371,7 @@ impl Scene {
             brought: false,
             undated: false,
             fields: [
-                ("make".to_owned(), text("Bentley")),
+                ("make".to_owned(), text(make)),
                 ("model".to_owned(), text("Bentayga")),
             ]
             .into(),

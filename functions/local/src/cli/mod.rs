@@ -31,7 +31,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use jiff::Timestamp;
 use secrecy::SecretString;
 
 use self::client::{Client, ClientError};
@@ -118,12 +117,13 @@ pub enum Command {
         /// Which connector.
         #[arg(long, value_name = "NAME")]
         connector: String,
-        /// Received from then on (2026-01-15T09:30:00Z).
-        #[arg(long, value_name = "TIME", conflicts_with = "id")]
-        from: Option<Timestamp>,
-        /// Received before then.
-        #[arg(long, value_name = "TIME", conflicts_with = "id")]
-        to: Option<Timestamp>,
+        /// Received from then on (2026-01-15T09:30:00Z); from the beginning of a day in the account's zone
+        /// (2026-01-15).
+        #[arg(long, value_name = "TIME", conflicts_with = "id", value_parser = replay::time_or_day)]
+        from: Option<String>,
+        /// Received before then, or before that day.
+        #[arg(long, value_name = "TIME", conflicts_with = "id", value_parser = replay::time_or_day)]
+        to: Option<String>,
         /// Only this payload.
         #[arg(long)]
         id: Option<String>,

@@ -2,6 +2,7 @@
 
 use http::Method;
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use serde_json::{Value, json};
 
 use super::client::Body;
@@ -11,12 +12,23 @@ use super::{Failure, Server};
 /// What is to be applied again.
 pub(super) struct Selection {
     pub(super) connector: String,
-    pub(super) from: Option<Timestamp>,
-    pub(super) to: Option<Timestamp>,
+    pub(super) from: Option<String>,
+    pub(super) to: Option<String>,
     pub(super) id: Option<String>,
 }
 
 const COUNTS: [&str; 5] = ["received", "changed", "known", "quarantined", "ignored"];
+
+/// A time, or a local one or a day, which the server knows by its account's zone.
+pub(super) fn time_or_day(text: &str) -> Result<String, String> {
+    let is_read = text.parse::<Timestamp>().is_ok() || text.parse::<DateTime>().is_ok();
+    match is_read {
+        true => Ok(text.to_owned()),
+        false => Err(
+            "write a day, such as 2026-01-15, or a time, such as 2026-01-15T09:30:00Z".to_owned(),
+        ),
+    }
+}
 
 pub(super) async fn run(
     selection: &Selection,

@@ -46,6 +46,9 @@ pub(super) fn in_words(status: &Value) -> String {
             text(&configuration["applied_by"])
         ),
     );
+    for note in array(&configuration["notes"]) {
+        words.line("", &format!("note: {}", text(note)));
+    }
     words.list("channels", &status["channels"], channel);
     words.list("connectors", &status["connectors"], connector);
     let more = |list: &str, why: &str| match &status[list] {

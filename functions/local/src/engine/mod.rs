@@ -51,6 +51,7 @@ pub use usage::{Consumed, Consumption, MOST_READ_UNITS, MOST_WRITE_UNITS, Partit
 pub use wire::{EmbeddedAws, Settings};
 
 use jiff::Timestamp;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -93,10 +94,17 @@ pub enum EngineError {
         source: std::io::Error,
     },
     /// Two processes on one directory would deliver everything twice.
-    #[error("data directory {} is in use by another process", directory.display())]
+    #[error(
+        "data directory {} is in use by {}, and two would tell people everything twice; stop that one, or start \
+         this one with a directory and an address of its own: --data DIR --listen HOST:PORT",
+        directory.display(),
+        Process(*by)
+    )]
     InUse {
         /// Which one.
         directory: PathBuf,
+        /// The process that has it, where it says so.
+        by: Option<u32>,
     },
     /// A table exists with other keys than the definition asks for.
     #[error("table {table} exists with other keys: {found}")]
@@ -172,5 +180,17 @@ impl Ids {
             low >> 48,
             low & 0xffff_ffff_ffff
         )
+    }
+}
+
+/// A process in words.
+struct Process(Option<u32>);
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(id) => write!(f, "another `lotwire` (process {id})"),
+            None => f.write_str("another process"),
+        }
     }
 }

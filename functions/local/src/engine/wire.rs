@@ -18,6 +18,7 @@ use aws_smithy_types::retry::RetryConfig;
 use shared::clock::Clock;
 use std::fmt;
 use std::fs::{File, TryLockError};
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -266,19 +267,31 @@ fn retry_partition(service: &'static str) -> RetryPartition {
     RetryPartition::custom(service).build()
 }
 
-/// Takes the directory for this process.
+/// Takes the directory for this process, which the file names. The system drops the lock with the process,
+/// however that ends; the name that is left means nothing then.
 fn lock(directory: &Path) -> Result<File, EngineError> {
     let refused = |source| EngineError::Directory {
         directory: directory.to_owned(),
         source,
     };
     std::fs::create_dir_all(directory).map_err(refused)?;
-    let file = File::create(directory.join("lock")).map_err(refused)?;
+    let path = directory.join("lock");
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    let mut file = options.open(&path).map_err(refused)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(EngineError::InUse {
-            directory: directory.to_owned(),
-        }),
+        Ok(()) => {
+            file.set_len(0).map_err(refused)?;
+            writeln!(file, "{}", std::process::id()).map_err(refused)?;
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let by = std::fs::read_to_string(&path).unwrap_or_default();
+            Err(EngineError::InUse {
+                directory: directory.to_owned(),
+                by: by.trim().parse().ok(),
+            })
+        }
         Err(TryLockError::Error(source)) => Err(refused(source)),
     }
 }

@@ -104,6 +104,152 @@ fn every_fault_is_told_with_its_place() {
     insta::assert_snapshot!(told);
 }
 
+/// What people write who know neither TOML nor this document, the line that is to be changed, and what they
+/// have to be told to write there.
+const SLIPS: &[(&str, usize, &str)] = &[
+    (
+        "[rules]\nname = \"a\"\nkind = \"low_stock\"",
+        1,
+        "write `[[rules]]`",
+    ),
+    (
+        "[rules.low]\nkind = \"low_stock\"\nthreshold = 3",
+        1,
+        "write `[[rules]]`, with two brackets, in place of `[rules.low]`, and `name = \"low\"` below it",
+    ),
+    (
+        "[[rules.low]]\nkind = \"low_stock\"\nthreshold = 3",
+        1,
+        "write `[[rules]]`",
+    ),
+    (
+        "[[rules]]\nname = \"a\"\nkind = \"low_stock\"\nthreshold = 3\nseasons = { from = 2026-12-01, until = 2027-01-01, units = 9 }",
+        5,
+        "`[{ … }]`",
+    ),
+    (
+        "[routes]\nname = \"a\"\nchannels = [\"room\"]",
+        1,
+        "write `[[routes]]`",
+    ),
+    (
+        "[[rules]]\nname = \"a\"\nkind = \"low_stock\"\nthreshold = 3\n[rules.seasons]\nfrom = 2026-12-01\nuntil = 2027-01-01\nunits = 9",
+        5,
+        "write `[[rules.seasons]]`",
+    ),
+    (
+        "[[rules]]\nname = \"a\"\nkind = \"low_stock\"\nthreshold = 3\n[rules]\nname = \"b\"",
+        5,
+        "`[[rules]]`",
+    ),
+    // A first one goes by its name already.
+    (
+        "[channels]\nkind = \"slack\"\ntoken = \"env:A\"",
+        2,
+        "begin it with `[channels.NAME]`",
+    ),
+    (
+        "[connectors]\nkind = \"files\"\nurl = \"drop\"",
+        2,
+        "begin it with `[connectors.NAME]`",
+    ),
+    (
+        "[[channels]]\nname = \"shop\"\nkind = \"slack\"",
+        1,
+        "`[channels.NAME]`",
+    ),
+    (
+        "[[channels.shop]]\nkind = \"slack\"",
+        1,
+        "write `[channels.shop]` in place of `[[channels.shop]]`",
+    ),
+    (
+        "[[templates]]\nname = \"low_stock\"\ntitle = \"x\"",
+        1,
+        "write `[templates.low_stock]` in place of `[[templates]]`",
+    ),
+    ("[[limits]]\nevent_memory_days = 9", 1, "write `[limits]`"),
+    (
+        "[account]\nname = \"again\"",
+        1,
+        "`account` stands there already",
+    ),
+    (
+        "[guards]\nvin = \"hold\"\nvin = \"hold\"",
+        3,
+        "`vin` stands there already",
+    ),
+    (
+        "[connectors.x]\nkind = \"files\"\nurl = \"C:\\Users\\till\"",
+        3,
+        "single quotes",
+    ),
+    (
+        "[connectors.x]\nkind = \"files\"\nurl = \"D:\\stock\"",
+        3,
+        "single quotes",
+    ),
+    (
+        "[connectors.x]\nkind = \"files\"\nurl = \"C:\\temp\\new\"",
+        3,
+        "single quotes",
+    ),
+    (
+        "[connectors.x]\nkind = \"files\"\nurl = \"\\\\till\\share\"",
+        3,
+        "single quotes",
+    ),
+    (
+        "[connectors.x]\nkind = \"files\"\nurl = \"D:\\\"",
+        3,
+        "single quotes",
+    ),
+    (
+        "[connectors.x]\nkind = \"files\"\nurl = \"D:\\new\\\"",
+        3,
+        "single quotes",
+    ),
+    (
+        "[connectors.x]\nkind = “files”",
+        2,
+        "`“` is no quotation mark here; type a straight one: \"",
+    ),
+    (
+        "[connectors.x]\nkind = „files“",
+        2,
+        "`„` is no quotation mark here; type a straight one: \"",
+    ),
+    (
+        "[connectors.x]\nkind = ‘files’",
+        2,
+        "`‘` is no quotation mark here; type a straight one: '",
+    ),
+    ("[connectors.x]\nkind = «files»", 2, "`«`"),
+    ("[connectors.“x”]\nkind = \"files\"", 1, "`“`"),
+    ("[connectors.x]\nkind = \"files”\nurl = \"drop\"", 2, "`”`"),
+    ("[[routes]]\nname = \"r\"\nchannels = [\"room”]", 3, "`”`"),
+];
+
+#[test]
+fn who_writes_toml_seldom_is_told_what_to_write_and_where() {
+    for (slip, line, right) in SLIPS {
+        let told = faults(slip);
+        let place = format!("lotwire.toml:{line}:");
+        let found = |one: &String| one.starts_with(&place) && one.contains(right);
+        assert_eq!(
+            told.iter().filter(|one| found(one)).count(),
+            1,
+            "{slip}\n{told:#?}"
+        );
+    }
+    // Curly quotes and backslashes that stand where they may are nobody's slip.
+    let fine =
+        "[templates.low_stock]\ntitle = \"“Low”: C:\\\\x \" # “so”\ntext = 'C:\\temp, „low“'\n";
+    assert_eq!(faults(fine), [""; 0]);
+    let other = faults("[guards]\nvin = \"“strict”\" 5");
+    assert!(!other.concat().contains("quotation mark"), "{other:?}");
+}
+
 #[test]
 fn a_link_base_is_an_address_that_a_browser_can_follow() {
     let text = BASE.replacen(

@@ -605,19 +605,40 @@ impl Context<'_> {
         around: &'r Around<'_>,
         imported: &'r Thresholds,
     ) -> Option<Cow<'r, Rule>> {
-        let layer = |slot: &Slot| {
-            let document = around.document.get(slot).copied();
-            Layer::of(imported.get(slot), document)
-        };
-        let mut layers = vec![layer(&rule.slot())?];
-        for scope in self.wider(rule, &around.known) {
+        let own = layer(&rule.slot(), around, imported)?;
+        let wider = self.wider_layers(rule, around, imported);
+        completed(&[vec![own], wider].concat())
+    }
+
+    /// The same, or else what a rule says that is for more than that scope.
+    fn applies<'r>(
+        &self,
+        rule: &Rule,
+        around: &'r Around<'_>,
+        imported: &'r Thresholds,
+    ) -> Option<Cow<'r, Rule>> {
+        let own = self.in_force(rule, around, imported);
+        own.or_else(|| completed(&self.wider_layers(rule, around, imported)))
+    }
+
+    /// The rules for more than a rule's scope, the most specific first.
+    fn wider_layers<'r>(
+        &self,
+        rule: &Rule,
+        around: &'r Around<'_>,
+        imported: &'r Thresholds,
+    ) -> Vec<Layer<'r>> {
+        let wider = self.wider(rule, &around.known).into_iter();
+        let slots = wider.map(|scope| {
             let wider = Rule {
                 scope,
                 ..rule.clone()
             };
-            layers.extend(layer(&wider.slot()));
-        }
-        completed(&layers)
+            wider.slot()
+        });
+        slots
+            .filter_map(|slot| layer(&slot, around, imported))
+            .collect()
     }
 
     /// What becomes of a threshold's rule, if it can stand, and the rule of its scope with nothing in it.
@@ -676,16 +697,18 @@ impl Context<'_> {
         then: &Thresholds,
         now: Timestamp,
     ) -> Difference {
-        let shown = |imported: &Thresholds| {
-            let rule = self.in_force(&taken.blank, around, imported);
-            rule.map_or(Value::Null, |rule| self.shown(&rule, now))
-        };
-        let (before, after) = (shown(&around.imported), shown(then));
-        let effect = match &before {
-            _ if before == after => Effect::Unchanged,
-            Value::Null => Effect::New,
+        let zone = self.zone(&taken.blank);
+        let value =
+            |rule: Option<Cow<'_, Rule>>| rule.map_or(Value::Null, |rule| shown(&rule, now, zone));
+        let own = |imported| value(self.in_force(&taken.blank, around, imported));
+        let effect = match (own(&around.imported), own(then)) {
+            (before, after) if before == after => Effect::Unchanged,
+            (Value::Null, _) => Effect::New,
             _ => Effect::Changed,
         };
+        // Where nothing is for that very scope, a rule for more than that applies there.
+        let applies = |imported| value(self.applies(&taken.blank, around, imported));
+        let (before, after) = (applies(&around.imported), applies(then));
         Difference {
             line: taken.line,
             sets: "threshold".to_owned(),
@@ -694,33 +717,6 @@ impl Context<'_> {
             before,
             after,
         }
-    }
-
-    /// What people see of a threshold rule. While a season is on, its number is in force, and the
-    /// rule's own waits for the season's end.
-    fn shown(&self, rule: &Rule, now: Timestamp) -> Value {
-        let Check::LowStock(threshold) = rule.check else {
-            return Value::Null;
-        };
-        let mut shown = json!({
-            "threshold": threshold.units,
-            "boundary": threshold.boundary,
-            "basis": threshold.basis,
-            "recovery": threshold.recovery,
-            "severity": rule.severity,
-            "enabled": rule.enabled,
-        });
-        if !rule.pending.is_zero() {
-            shown["pending"] = json!(format!("{:#}", rule.pending));
-        }
-        if !rule.manner.is_empty() {
-            shown["manner"] = json!(rule.manner);
-        }
-        if let Some(season) = rule.in_force(now, self.zone(rule)).season {
-            shown["in_force"] = json!(season.units);
-            shown["season_until"] = json!(season.until);
-        }
-        shown
     }
 
     /// The calendar by which a rule's seasons are shown: its location's, its group's first location's,
@@ -964,6 +960,38 @@ impl Context<'_> {
         let said = json!([self.key, of, what]).to_string();
         format!("import-{}", sha256_hex(said.as_bytes())).parse()
     }
+}
+
+/// What people see of a threshold rule. While a season is on, its number is in force, and the
+/// rule's own waits for the season's end.
+fn shown(rule: &Rule, now: Timestamp, zone: &TimeZone) -> Value {
+    let Check::LowStock(threshold) = rule.check else {
+        return Value::Null;
+    };
+    let mut shown = json!({
+        "threshold": threshold.units,
+        "boundary": threshold.boundary,
+        "basis": threshold.basis,
+        "recovery": threshold.recovery,
+        "severity": rule.severity,
+        "enabled": rule.enabled,
+    });
+    if !rule.pending.is_zero() {
+        shown["pending"] = json!(format!("{:#}", rule.pending));
+    }
+    if !rule.manner.is_empty() {
+        shown["manner"] = json!(rule.manner);
+    }
+    if let Some(season) = rule.in_force(now, zone).season {
+        shown["in_force"] = json!(season.units);
+        shown["season_until"] = json!(season.until);
+    }
+    shown
+}
+
+/// What takes a place among all rules: an imported one, or else the document's.
+fn layer<'r>(slot: &Slot, around: &'r Around<'_>, imported: &'r Thresholds) -> Option<Layer<'r>> {
+    Layer::of(imported.get(slot), around.document.get(slot).copied())
 }
 
 /// What a row sets, and of what: one row of a page does.

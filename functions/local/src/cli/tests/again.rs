@@ -85,6 +85,21 @@ async fn a_long_replay_is_gone_through_to_its_end_and_shows_how_far_it_is() {
     );
     assert_eq!(code, 1, "one of them failed");
 
+    // A day is the server's to understand, by its account's zone; what is neither is told before it is asked.
+    let line_of = |from| ["lotwire", "replay", "--connector", "erp", "--from", from];
+    let day = Cli::try_parse_from(line_of("2026-01-15")).unwrap().command;
+    assert!(
+        matches!(&day, Some(Command::Replay { from: Some(day), .. }) if day == "2026-01-15"),
+        "{day:?}"
+    );
+    let told = Cli::try_parse_from(line_of("15.01.2026"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        told.contains("write a day, such as 2026-01-15, or a time,"),
+        "{told}"
+    );
+
     let machine = line.into_iter().chain(["--json"]).chain(server);
     let (code, text) = run(machine).await;
     assert_eq!(code, 1);

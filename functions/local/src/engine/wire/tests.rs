@@ -152,12 +152,34 @@ fn one_directory_serves_one_process() {
     let directory = tempfile::tempdir().unwrap();
     let first = EmbeddedAws::open(directory.path(), Settings::default()).unwrap();
     let second = EmbeddedAws::open(directory.path(), Settings::default());
-    assert!(
-        matches!(second, Err(EngineError::InUse { .. })),
-        "{second:?}"
-    );
+    let Err(refused) = second else {
+        panic!("two serve one directory");
+    };
+    let told = refused.to_string();
+    let owner = format!("process {}", std::process::id());
+    for said in [&owner, "stop that one", "--data DIR"] {
+        assert!(told.contains(said), "{told}");
+    }
+    // Who is refused takes nothing away.
+    let third = EmbeddedAws::open(directory.path(), Settings::default());
+    assert!(matches!(
+        &third,
+        Err(EngineError::InUse { by: Some(_), .. })
+    ));
     drop(first);
     EmbeddedAws::open(directory.path(), Settings::default()).unwrap();
+}
+
+/// What a killed process leaves is its name in the file, and no lock. Another may have that number by now.
+#[test]
+fn what_a_killed_process_leaves_keeps_nobody_out() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("lock"), "1\n").unwrap();
+    let taken = EmbeddedAws::open(directory.path(), Settings::default()).unwrap();
+    let refused = EmbeddedAws::open(directory.path(), Settings::default()).unwrap_err();
+    let owner = format!("process {})", std::process::id());
+    assert!(refused.to_string().contains(&owner), "{refused}");
+    drop(taken);
 }
 
 /// A run that is crashed at a call ends there: what the call did stands, what came after never was.
