@@ -17,6 +17,7 @@ use crate::channels::Order;
 use crate::config::Config;
 use crate::config::connector::{Connector, ConnectorSettings, Covers, Files};
 use crate::domain::alert::{AlertKind, RevisionKind, Severity, Subject};
+use crate::domain::authority::Calendars;
 use crate::domain::group::{Belongs, Grouping};
 use crate::domain::id::{ChannelName, ConnectorName, GroupName};
 use crate::domain::item::SameSku;
@@ -465,18 +466,20 @@ impl Installation {
                 summed: self.summed(),
                 most_jump: i64::try_from(self.config.guards.most_quantity_jump.get()).ok(),
                 remember_days: Some(self.config.limits.event_memory_days.get()),
+                calendars: Calendars {
+                    places: self
+                        .config
+                        .locations
+                        .locations()
+                        .iter()
+                        .map(|location| (location.id.clone(), location.zone.clone()))
+                        .collect(),
+                    elsewhere: self.config.account.zone.0.clone(),
+                },
             },
             units: owners.state.clone(),
             rooftops: owners.location.clone(),
             fields,
-            zones: self
-                .config
-                .locations
-                .locations()
-                .iter()
-                .map(|location| (location.id.clone(), location.zone.clone()))
-                .collect(),
-            zone: self.config.account.zone.0.clone(),
             hold_price_jumps: self.config.guards.hold_price_jumps,
         }
     }

@@ -12,14 +12,18 @@ use crate::roles;
 /// What the local stack's mappings are, which the code is tested with.
 pub(crate) struct Local {
     stream: StreamMapping,
+    /// As what a process reads it.
+    lanes: Vec<StreamMapping>,
     pub(crate) queues: Vec<QueueMapping>,
 }
 
 impl Local {
     pub(crate) async fn built() -> Self {
         let observed = Observed::start("").await;
+        let stream = observed.stack.stream();
         Self {
-            stream: observed.stack.stream(),
+            lanes: observed.stack.lanes(&stream),
+            stream,
             queues: observed.stack.queues(),
         }
     }
@@ -158,6 +162,70 @@ pub(crate) fn faults(stack: &Stack, local: &Local) -> Vec<String> {
 async fn mappings_and_schedules_are_those_of_the_local_stack() {
     let faults = faults(&Stack::usual(), &Local::built().await);
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The kinds of rows that a record may be of, and one that no version knows yet.
+fn kinds() -> Vec<&'static str> {
+    let others = [
+        "alert",
+        "intent",
+        "ledger",
+        "names",
+        "watch",
+        "received",
+        "rule_renamed",
+        "new",
+    ];
+    schema::EVALUATED_KINDS.into_iter().chain(others).collect()
+}
+
+/// A record as the stream has it: of a row that is there for the first time, is another, or is there no more.
+fn records() -> Vec<(String, Value)> {
+    let image = |kind: &str| json!({ "pk": { "S": "P#OIL" }, "t": { "S": kind } });
+    let mut records = Vec::new();
+    for now in kinds() {
+        let inserted = json!({ "NewImage": image(now) });
+        records.push(("INSERT", now.to_owned(), inserted));
+        let removed = json!({ "OldImage": image(now) });
+        records.push(("REMOVE", now.to_owned(), removed));
+        for before in kinds() {
+            let changed = json!({ "OldImage": image(before), "NewImage": image(now) });
+            records.push(("MODIFY", format!("{before} to {now}"), changed));
+        }
+    }
+    let record = |(event, of, images)| {
+        let record = json!({ "eventName": event, "dynamodb": images });
+        (format!("{event} {of}"), record)
+    };
+    records.into_iter().map(record).collect()
+}
+
+/// By the template's own filters: what is evaluated on AWS is evaluated by a process, too, and by one of its
+/// two mappings alone.
+#[tokio::test(start_paused = true)]
+async fn a_process_evaluates_each_change_that_the_template_lets_through_and_none_twice() {
+    let stack = Stack::usual();
+    let mapping = stack.typed("EvaluateChanges", "AWS::Lambda::EventSourceMapping");
+    let filters = mapping["FilterCriteria"]["Filters"].as_array().unwrap();
+    let filters: Vec<_> = filters
+        .iter()
+        .map(|it| serde_json::from_str(it["Pattern"].as_str().unwrap()).unwrap())
+        .map(|it: Value| Pattern::parse(&it).unwrap())
+        .collect();
+    let lanes = Local::built().await.lanes;
+    assert!(lanes.len() > 1);
+    let takes = |filters: &[Pattern], record: &Value| filters.iter().any(|it| it.matches(record));
+    let mut taken = 0;
+    for (name, record) in records() {
+        let is_taken = takes(&filters, &record);
+        let by = lanes.iter().filter(|it| takes(&it.filters, &record));
+        let by: Vec<_> = by.map(|it| it.lane).collect();
+        assert_eq!(by.len(), usize::from(is_taken), "{name}: {by:?}");
+        taken += by.len();
+    }
+    // Of each kind what is new and what was anything before, and of rules what is gone.
+    let evaluated = schema::EVALUATED_KINDS.len();
+    assert_eq!(taken, evaluated + evaluated * kinds().len() + 1);
 }
 
 /// What a deployment after a restore is given.

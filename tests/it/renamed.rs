@@ -563,6 +563,55 @@ async fn what_another_source_first_states_of_the_old_sku_elsewhere_is_watched() 
     assert!(!told.is_empty());
 }
 
+/// In the sum of its group, too, and whoever asks is told of what is stated there.
+#[tokio::test(start_paused = true)]
+async fn what_another_source_first_states_of_the_old_sku_elsewhere_is_summed_and_explained() {
+    let rule = "name = \"low\"\nkind = \"low_stock\"\nthreshold = 9\n";
+    let sum = format!(
+        "{rule}group = \"houses\"\nover = \"sum\"\n[connectors.erp]\nkind = \"generic\"\n\
+         webhook = {{ secret = \"env:TILL\" }}\n"
+    );
+    let [north, south] = ["North", "South"].map(|it| format!("name = \"{it}\""));
+    let [in_north, in_south] = [&north, &south].map(|it| format!("{it}\ngroups = [\"houses\"]"));
+    let shop = Shop::open(&[(rule, &sum), (&north, &in_north), (&south, &in_south)]).await;
+    let pump = shop.evaluates();
+    named(&shop, "OLD", "08:00:00").await;
+    let ten = level(ITEM, 1, 10, "09:00:00");
+    shop.hears("inventory_levels/update", &ten).await;
+    named(&shop, "NEW", "09:59:00").await;
+    pump.idle().await;
+    let members = |explained: &Value| {
+        let members = explained["group_sums"][0]["members"].as_array().unwrap();
+        let shown = |it: &Value| json!([it["location"], it["stock"]["on_hand"]]);
+        members.iter().map(shown).collect::<Vec<_>>()
+    };
+    for (minute, units) in [(0, 20), (1, 2)] {
+        apply(&shop, &stated("erp", minute, "OLD", "south", units)).await;
+        pump.idle().await;
+        // A sum is left alone for a while first.
+        shop.ticks().await;
+        pump.idle().await;
+        let old = shop.explained("OLD", "south").await;
+        assert_eq!(old["product"], "OLD", "{old}");
+        assert_eq!(old["renamed_from"], Value::Null, "{old}");
+        assert_eq!(old["stated_by"], "erp", "{old}");
+        assert_eq!(old["stock"]["on_hand"], units, "{old}");
+        assert_eq!(members(&old), [json!(["south", units])], "{old}");
+        // Where it was, it is the renamed product.
+        let new = shop.explained("OLD", "north").await;
+        assert_eq!(
+            (&new["product"], &new["renamed_from"]),
+            (&json!("NEW"), &json!("OLD"))
+        );
+        assert_eq!(members(&new), [json!(["north", 10])], "{new}");
+        let open = shop.alerts(AlertState::Open).await;
+        let about: Vec<_> = open.iter().map(|(kind, about, _)| (*kind, about)).collect();
+        let low = "OLD in houses".to_owned();
+        let expected = [(AlertKind::LowStock, &low)];
+        assert_eq!(about, expected[..usize::from(units < 9)]);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_rules_of_a_renamed_product_apply_to_it_and_its_alert_goes_on_under_the_new_sku() {
     let rule = r#"

@@ -9,8 +9,10 @@ mod quarantine;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use api::{Api, Ports, Tokens};
 use async_trait::async_trait;
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use aws_lambda_events::encodings::Body;
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use clock::{Heartbeat, Ticker};
 use evaluate::Evaluator;
@@ -266,6 +268,29 @@ impl Shop {
             .await
             .unwrap();
         position.map_or(0, |position| position.sold.values().sum())
+    }
+
+    /// Why there is an alert on a SKU at a place, or none, as the API says.
+    pub(crate) async fn explained(&self, sku: &str, location: &str) -> Value {
+        let installations = Installations::new(self.store.clone());
+        let tokens = Tokens::known(["token".to_owned().into()]);
+        let api = Api::new(self.store.clone(), installations, tokens, Ports::default());
+        let path = "/api/v1/explain";
+        let event = json!({
+            "version": "2.0",
+            "rawPath": path,
+            "rawQueryString": format!("product={sku}&location={location}"),
+            "headers": { "authorization": "Bearer token" },
+            "requestContext": { "http": { "method": "GET", "path": path }, "timeEpoch": 0 },
+            "isBase64Encoded": false,
+        });
+        let event = serde_json::from_value(event).unwrap();
+        let answer = api.handle(event, self.soon()).await;
+        assert_eq!(answer.status_code, 200, "{:?}", answer.body);
+        match answer.body {
+            Some(Body::Text(text)) => serde_json::from_str(&text).unwrap(),
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(crate) async fn held(&self, state: HeldState) -> Vec<Quarantined> {

@@ -308,11 +308,13 @@ impl<'a> Scene<'a> {
                 .locations
                 .members(group)
                 .first()
-                .map_or(&self.authority.zone, |first| self.authority.zone(first)),
+                .map_or(self.authority.zone_elsewhere(), |first| {
+                    self.authority.zone(first)
+                }),
             Subject::Unit { .. }
             | Subject::Connector { .. }
             | Subject::Channel { .. }
-            | Subject::Quarantine { .. } => &self.authority.zone,
+            | Subject::Quarantine { .. } => self.authority.zone_elsewhere(),
         }
     }
 

@@ -14,7 +14,7 @@ use shared::domain::unit::Unit;
 use shared::store::feeds::Moment;
 use shared::store::inbox::{InboxEntry, InboxState, UNDECIDED};
 use shared::store::stated::{Held, Item, Missing, Stated};
-use shared::store::{Expect, Store, StoreError};
+use shared::store::{Expect, Store, StoreError, Stored};
 
 use crate::examine::Nameless;
 use crate::listing::Listing;
@@ -369,19 +369,36 @@ impl Absence<'_> {
         thin: bool,
         removing: bool,
     ) -> Result<Verdict, StoreError> {
-        let (mut absent, mut held) = (std::mem::take(&mut compared.absent), compared.held);
+        loop {
+            // A person decides each entry once.
+            if let Some(verdict) = self.decide_as_it_is(compared, thin, removing).await? {
+                return Ok(verdict);
+            }
+        }
+    }
+
+    /// The same by what is in the inbox now; nothing where that has changed meanwhile.
+    async fn decide_as_it_is(
+        &self,
+        compared: &mut Compared,
+        thin: bool,
+        removing: bool,
+    ) -> Result<Option<Verdict>, StoreError> {
+        let (mut absent, mut held) = (compared.absent.clone(), compared.held);
         let notes = &mut compared.noted;
         let open = match self.held {
-            Some(id) => self.store.inbox_entry(id).await?.map(|stored| stored.data),
+            Some(id) => self.store.inbox_entry(id).await?,
             None => None,
         };
         let mut verdict = Verdict::default();
-        if let Some(entry) = open.filter(|entry| entry.state == InboxState::Approved) {
+        let entry = open.as_ref().map(|stored| &stored.data);
+        if let Some(entry) = entry.filter(|entry| entry.state == InboxState::Approved) {
             let since = |item: &Item| Some(notes.get(item)?.listed.missing.as_ref()?.since);
             let is_approved = |item: &mut Item| since(item).is_some_and(|since| since <= entry.at);
             verdict.remove = absent.extract_if(.., is_approved).collect();
             held = held.saturating_sub(verdict.remove.len() as u64);
-            verdict.approved = Some(entry.id).filter(|_| removing || !verdict.remove.is_empty());
+            let is_used = removing || !verdict.remove.is_empty();
+            verdict.approved = is_used.then(|| entry.id.clone());
         }
         let count = absent.len() as u64;
         if count > 0 && (thin || self.exceeds(count, held)) {
@@ -392,10 +409,10 @@ impl Absence<'_> {
                 }
             }
             absent.sort_unstable();
-            return self.too_many(absent, held, verdict).await;
+            return self.too_many(absent, held, verdict, open).await;
         }
-        if verdict.approved.is_none() {
-            self.settle(InboxState::Withdrawn).await?;
+        if verdict.approved.is_none() && !self.withdraw(open.as_ref()).await? {
+            return Ok(None);
         }
         for item in absent {
             let Some(noted) = notes.get_mut(&item) else {
@@ -412,7 +429,7 @@ impl Absence<'_> {
             verdict.missing += 1;
             noted.to_be.missing = Some(missing);
         }
-        Ok(verdict)
+        Ok(Some(verdict))
     }
 
     fn exceeds(&self, count: u64, held: u64) -> bool {
@@ -440,20 +457,29 @@ impl Absence<'_> {
         }
     }
 
-    /// Holds back what is missing beside what `verdict` has removed.
+    /// Holds back what is missing beside what `verdict` has removed; nothing where the inbox has changed.
     async fn too_many(
         &self,
         absent: Vec<Item>,
         held: u64,
         verdict: Verdict,
-    ) -> Result<Verdict, StoreError> {
+        open: Option<Stored<InboxEntry>>,
+    ) -> Result<Option<Verdict>, StoreError> {
         let count = absent.len() as u64;
         let set = digest(&absent);
         let id = format!("{}-{}", self.source, &set[..12]);
-        if verdict.approved.is_none() && self.held != Some(&*id) {
-            self.settle(InboxState::Withdrawn).await?;
+        let (same, other) = match open {
+            Some(open) if open.data.id == id => (Some(open), None),
+            other => (None, other),
+        };
+        if verdict.approved.is_none() && !self.withdraw(other.as_ref()).await? {
+            return Ok(None);
         }
-        let stored = self.store.inbox_entry(&id).await?;
+        // Of a worker that has not got to the end, it may have been decided since.
+        let (stored, is_new) = match same {
+            Some(same) => (Some(same), false),
+            None => (self.store.inbox_entry(&id).await?, true),
+        };
         if let Some(entry) = &stored
             && entry.data.state == InboxState::Rejected
             && entry.data.set == set
@@ -464,12 +490,12 @@ impl Absence<'_> {
                 held,
                 ..entry.data.clone()
             };
-            return Ok(Verdict {
+            return Ok(Some(Verdict {
                 withheld: count,
                 kept: Some(entry.kept()),
                 held: Some(id),
                 ..verdict
-            });
+            }));
         }
         let most = &self.files.max_removals;
         let limit = format!("{} rows and {} %", most.count, most.percent.get());
@@ -499,29 +525,43 @@ impl Absence<'_> {
             resolved_at: None,
         };
         let expect = Expect::from_read(stored.as_ref());
-        // If somebody resolves it at this moment, what they saw and decided stands.
-        self.store.save_inbox(&entry, expect).await?;
-        Ok(Verdict {
+        let stands =
+            |known: &InboxEntry| known.state == InboxState::Approved && known.set == entry.set;
+        let is_approved = is_new && stored.is_some_and(|it| stands(&it.data));
+        if !is_approved && !self.store.save_inbox(&entry, expect).await? {
+            return Ok(None);
+        }
+        Ok(Some(Verdict {
             withheld: count,
             sentence: Some(sentence),
             held: Some(entry.id),
             ..verdict
-        })
+        }))
     }
 
-    /// Closes the open inbox entry, unless it is closed already.
-    pub(crate) async fn settle(&self, state: InboxState) -> Result<(), StoreError> {
+    /// Takes an entry back that nobody has to decide any more, or whose items are back; `false` where
+    /// somebody has decided it since it was read.
+    async fn withdraw(&self, open: Option<&Stored<InboxEntry>>) -> Result<bool, StoreError> {
+        let Some(open) = open.filter(|it| is_open(&it.data)) else {
+            return Ok(true);
+        };
+        let entry = InboxEntry {
+            state: InboxState::Withdrawn,
+            ..open.data.clone()
+        };
+        let expect = Expect::Version(open.version);
+        self.store.save_inbox(&entry, expect).await
+    }
+
+    /// Closes the approved inbox entry, unless it is closed already: its items are removed.
+    pub(crate) async fn is_applied(&self) -> Result<(), StoreError> {
         let Some(id) = self.held else { return Ok(()) };
         while let Some(stored) = self.store.inbox_entry(id).await? {
-            let open = matches!(
-                stored.data.state,
-                InboxState::Waiting | InboxState::Approved
-            );
-            if !open {
+            if !is_open(&stored.data) {
                 break;
             }
             let mut entry = stored.data;
-            entry.state = state;
+            entry.state = InboxState::Applied;
             let expect = Expect::Version(stored.version);
             if self.store.save_inbox(&entry, expect).await? {
                 break;
@@ -529,6 +569,10 @@ impl Absence<'_> {
         }
         Ok(())
     }
+}
+
+fn is_open(entry: &InboxEntry) -> bool {
+    matches!(entry.state, InboxState::Waiting | InboxState::Approved)
 }
 
 /// One spelling for a set of items, sorted.

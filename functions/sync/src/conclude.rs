@@ -243,6 +243,7 @@ impl Feed<'_> {
         let quietly_kept = kept.is_some();
         let waits = held.is_some() && counts.withheld > 0 && !quietly_kept;
         let undecided = suspicions.last().filter(|_| waits).cloned();
+        let asked = held.clone().filter(|_| waits);
         let remarks: BTreeMap<String, String> = remarks
             .iter()
             .map(|(kind, sentence)| (kind.clone(), named(sentence)))
@@ -299,6 +300,9 @@ impl Feed<'_> {
                 }
             })
             .await?;
+        if let Some(asked) = asked {
+            self.tell_what_is_decided(&asked).await?;
+        }
         let outcome = if accepted {
             FileOutcome::Applied
         } else {
@@ -319,6 +323,17 @@ impl Feed<'_> {
         self.tell(&report);
         report.sentences.extend(new);
         Ok(Step::Done(report))
+    }
+
+    /// What waits for a person may have been decided by now, or its source taken out of the configuration,
+    /// and whoever did that found nothing yet to say it in.
+    async fn tell_what_is_decided(&self, asked: &str) -> Result<(), RunError> {
+        let store = &self.sync.store;
+        let installation = self.sync.installations.current().await?;
+        if !installation.config.has_source(self.connector) {
+            store.withdraw_inbox(asked).await?;
+        }
+        Ok(store.tell_what_is_decided(asked).await?)
     }
 
     /// Closes what earlier files had in quarantine and a file that says everything no longer has. What

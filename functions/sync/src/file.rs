@@ -23,7 +23,6 @@ use shared::feeds::header::Header;
 use shared::feeds::samples::Samples;
 use shared::feeds::sidecar;
 use shared::feeds::transport::{Entry, Fault, FileSource};
-use shared::store::inbox::InboxState;
 use shared::store::runs::{FileOutcome, FileReport};
 
 use crate::COPY;
@@ -393,7 +392,7 @@ impl Feed<'_> {
         if verdict.approved.is_some() {
             let approved = verdict.approved.as_deref();
             self.absent(&delivery.entry.name, "", approved)
-                .settle(InboxState::Applied)
+                .is_applied()
                 .await?;
         }
         let is_explained = verdict.approved.is_some() || examined.evidence.rows > 0;

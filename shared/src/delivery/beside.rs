@@ -65,10 +65,6 @@ impl Deliverer {
         if !self.store.leave_to((leased, &after), other).await? {
             return self.hold_back(leased, CONTENDED).await;
         }
-        if leased.data.was_lost {
-            let channel = &leased.data.channel;
-            self.store.is_lost_after_all(channel).await?;
-        }
         let left = deadline.duration_since(self.store.clock().now());
         if left < self.time_needed() {
             return Ok(Delivered::Done(IntentState::Superseded));

@@ -607,11 +607,7 @@ impl Deliverer {
     ) -> Result<Delivered, DeliverError> {
         self.tell_what_this_kept_back(&leased.data).await?;
         let after = leased.data.left_out(reason);
-        let ours = self.store.put_intent(leased, &after).await?;
-        if ours && leased.data.was_lost {
-            let channel = &leased.data.channel;
-            self.store.is_lost_after_all(channel).await?;
-        }
+        let ours = self.store.leave_out(leased, &after).await?;
         Ok(if ours {
             Delivered::Done(IntentState::Superseded)
         } else {

@@ -322,12 +322,16 @@ impl Deliverer {
                 }
             }
             let reason = order::overtaken_by(intent.revision);
-            if !self.store.supersede(&all[index], &reason).await? {
+            let is_left_out = match turn {
+                Turn::Not(_) => {
+                    let after = all[index].data.superseded(&reason);
+                    self.store.leave_out(&all[index], &after).await?
+                }
+                Turn::Now { .. } => self.store.supersede(&all[index], &reason).await?,
+            };
+            if !is_left_out {
                 // Somebody has begun to send it.
                 return Ok(Turn::Not(Prepared::After(CONTENDED)));
-            }
-            if all[index].data.was_lost && matches!(turn, Turn::Not(_)) {
-                self.store.is_lost_after_all(&intent.channel).await?;
             }
         }
         Ok(turn)

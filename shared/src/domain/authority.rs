@@ -12,12 +12,42 @@ use super::position::Sources;
 /// The source of what people and programs say by our own API. What it states of a quantity was counted.
 pub const API: &str = "api";
 
+/// Which calendar each place keeps.
+#[derive(Debug, Clone)]
+pub struct Calendars {
+    /// Of each location.
+    pub places: BTreeMap<LocationId, TimeZone>,
+    /// Of everything else.
+    pub elsewhere: TimeZone,
+}
+
+impl Default for Calendars {
+    fn default() -> Self {
+        Self {
+            places: BTreeMap::new(),
+            elsewhere: TimeZone::UTC,
+        }
+    }
+}
+
+impl Calendars {
+    /// That of a location.
+    pub fn zone(&self, location: &LocationId) -> &TimeZone {
+        self.places.get(location).unwrap_or(&self.elsewhere)
+    }
+
+    /// The day of an instant at a location.
+    pub fn day(&self, location: &LocationId, at: Timestamp) -> Date {
+        self.zone(location).to_datetime(at).date()
+    }
+}
+
 /// What applying a change needs to know besides the change and the state.
 #[derive(Debug, Clone)]
 pub struct Authority {
     /// The version of the configuration that says all this.
     pub configuration: u64,
-    /// Who owns quantities, titles and categories.
+    /// Who owns quantities, titles and categories, and on which day something is sold.
     pub quantities: Sources,
     /// Who owns a unit's state, best first.
     pub units: Vec<ConnectorName>,
@@ -25,10 +55,6 @@ pub struct Authority {
     pub rooftops: Vec<ConnectorName>,
     /// Who owns a unit's other fields, by field name, best first.
     pub fields: BTreeMap<String, Vec<ConnectorName>>,
-    /// The calendar of each location.
-    pub zones: BTreeMap<LocationId, TimeZone>,
-    /// The calendar of everything else.
-    pub zone: TimeZone,
     /// Whether a price that cannot be believed is held for review.
     pub hold_price_jumps: bool,
 }
@@ -41,8 +67,6 @@ impl Default for Authority {
             units: Vec::new(),
             rooftops: Vec::new(),
             fields: BTreeMap::new(),
-            zones: BTreeMap::new(),
-            zone: TimeZone::UTC,
             hold_price_jumps: true,
         }
     }
@@ -51,17 +75,23 @@ impl Default for Authority {
 impl Authority {
     /// Whether the configuration has the location. One without locations says nothing of them.
     pub fn has_place(&self, location: &LocationId) -> bool {
-        self.zones.is_empty() || self.zones.contains_key(location)
+        let places = &self.quantities.calendars.places;
+        places.is_empty() || places.contains_key(location)
     }
 
     /// The calendar of a location.
     pub fn zone(&self, location: &LocationId) -> &TimeZone {
-        self.zones.get(location).unwrap_or(&self.zone)
+        self.quantities.calendars.zone(location)
+    }
+
+    /// The calendar of what is at no location.
+    pub const fn zone_elsewhere(&self) -> &TimeZone {
+        &self.quantities.calendars.elsewhere
     }
 
     /// The calendar day of an instant at a location.
     pub fn day(&self, location: &LocationId, at: Timestamp) -> Date {
-        self.zone(location).to_datetime(at).date()
+        self.quantities.calendars.day(location, at)
     }
 
     /// Who owns a unit's field, best first.

@@ -27,7 +27,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::alert::named;
-use super::authority::API;
+use super::authority::{API, Calendars};
 use super::event::{Level, Version};
 use super::id::{ConnectorName, LocationId};
 use super::item::{self, Item, ItemStatement, SameSku};
@@ -456,6 +456,8 @@ pub struct Sources {
     pub most_jump: Option<i64>,
     /// For how many days an applied event is remembered; unset: as long as the store usually does.
     pub remember_days: Option<u16>,
+    /// By whose days sales are counted.
+    pub calendars: Calendars,
 }
 
 impl Sources {

@@ -12,10 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use super::authority::API;
+use super::authority::{API, Calendars};
 use super::event::Version;
 use super::id::ConnectorName;
 use super::item::{Dated, Item, SameSku};
@@ -321,9 +320,10 @@ impl Position {
         since: Option<Version>,
         until: Option<Version>,
         with_sales: bool,
+        calendars: &Calendars,
     ) {
         let moved = |it: &Self| it.of_items.get(name).cloned().unwrap_or_default();
-        let (parts, rest, before) = (self.parts.clone(), self.of_nobody(), moved(self));
+        let (parts, mut rest, before) = (self.parts.clone(), self.of_nobody(), moved(self));
         self.attribute(name, since, until);
         if with_sales {
             return;
@@ -333,10 +333,13 @@ impl Position {
         self.parts = parts;
         let part = self.parts.entry(name.to_owned()).or_default();
         for (at, delta) in went.filter(|(_, delta)| *delta < 0) {
-            let day = Timestamp::from_millisecond(at).map(|at| at.to_zoned(TimeZone::UTC).date());
-            if let Ok(day) = day {
+            if let Ok(at) = Timestamp::from_millisecond(at) {
+                let day = calendars.day(&self.location, at);
+                // What was taken away otherwise is no sale.
                 let left = rest.sold.get(&day).copied().unwrap_or(0);
-                part.count_sale(day, left.min(-delta).max(0));
+                let units = left.min(-delta).max(0);
+                part.count_sale(day, units);
+                rest.count_sale(day, -units);
             }
         }
         self.parts.retain(|_, part| !part.is_nothing());
@@ -442,7 +445,7 @@ impl Position {
         let (mut old, mut new) = (self.clone(), new.clone());
         if !is_last && (precedes || !going.is_empty()) {
             let with_sales = going.iter().any(|count| count.of.is_none());
-            old.attribute_before(&name, came, until, with_sales);
+            old.attribute_before(&name, came, until, with_sales, &sources.calendars);
         }
         if !new.is_of_item_alone(source, item)
             || new.has_other_items(source, item)

@@ -4,6 +4,8 @@
 //! The breaker's state machine is [`Breaker`]; here it is made durable. A conditional write decides
 //! between notifiers that ask at once, so a half-open circuit lets one probe through, whoever sends it.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -11,7 +13,7 @@ use uuid::Uuid;
 use super::alerts::Announcement;
 use super::intents::Intent;
 use super::jobs::is_zero;
-use super::row::{Expect, Row, Stored, Write};
+use super::row::{Expect, Row, Stored, Write, Written};
 use super::{Store, StoreError, keys};
 use crate::delivery::breaker::{Breaker, Change, Pass, Turn};
 use crate::delivery::links::LinkKey;
@@ -60,6 +62,10 @@ pub struct Destination {
     /// The gravest of them, where it is not sent again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<Undelivered>,
+    /// The messages of groups, by their keys, that are not counted any more as something of them was sent
+    /// again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub regained: BTreeSet<String>,
     /// When the first of them was tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost_since: Option<Moment>,
@@ -109,6 +115,31 @@ impl Destination {
     fn forget_lost(&mut self) {
         (self.refused, self.lost) = (0, None);
         (self.lost_since, self.is_sent_again) = (None, false);
+        self.regained.clear();
+    }
+
+    /// Takes a message off the count of those that did not arrive: it is sent again. Several alerts may have
+    /// been in one.
+    fn regain(&mut self, lost: &Intent) {
+        let key = lost.key();
+        if lost.carried_by.is_some() && !self.regained.insert(key.clone()) {
+            return;
+        }
+        // Of what a group carried nobody knows when; what was lost before has been told.
+        let at = lost.tries.last().map(|made| Moment(made.at));
+        let is_counted = at.is_none_or(|at| self.lost_since.is_some_and(|since| since <= at));
+        self.refused = self.refused.saturating_sub(u32::from(is_counted));
+        let none = self.refused == 0;
+        self.lost.take_if(|lost| lost.key == key || none);
+        if none {
+            self.regained.clear();
+        }
+    }
+
+    /// Counts one as lost that was sent again and is left out now, while nothing arrives there.
+    fn loses_after_all(&mut self) {
+        let is_told = self.trouble.as_ref().is_some_and(|it| it.alert.is_some());
+        self.refused = self.refused.saturating_add(u32::from(is_told));
     }
 
     /// Whether nothing is held against it.
@@ -298,27 +329,60 @@ impl Store {
         .await
     }
 
-    /// Counts one as lost that was sent again and is left out now, while nothing arrives there.
-    pub(crate) async fn is_lost_after_all(&self, channel: &ChannelName) -> Result<(), StoreError> {
-        self.change_destination("note what is lost", channel, |to, _| {
-            let is_told = to.trouble.as_ref().is_some_and(|it| it.alert.is_some());
-            to.refused = to.refused.saturating_add(u32::from(is_told));
-        })
-        .await
+    /// Writes deliveries that are made again, and takes what was lost of them off the count, in one. `false`
+    /// if one of them has changed since it was read.
+    pub(super) async fn regain(
+        &self,
+        channel: &ChannelName,
+        writes: &[Write],
+        lost: &[Intent],
+    ) -> Result<bool, StoreError> {
+        let step = |to: &mut Destination| lost.iter().for_each(|it| to.regain(it));
+        self.write_beside("send again what did not arrive", channel, writes, step)
+            .await
     }
 
-    /// Forgets one of the messages that a destination has refused: it is sent again.
-    pub(super) async fn forget_refused(&self, lost: &Intent) -> Result<(), StoreError> {
-        let key = lost.key();
-        // Of what a group carried nobody knows when; what was lost before has been told.
-        let at = lost.tries.last().map(|made| Moment(made.at));
-        self.change_destination("forget what was refused", &lost.channel, |to, _| {
-            let is_counted = at.is_none_or(|at| to.lost_since.is_some_and(|since| since <= at));
-            to.refused = to.refused.saturating_sub(u32::from(is_counted));
-            let none = to.refused == 0;
-            to.lost.take_if(|lost| lost.key == key || none);
-        })
-        .await
+    /// Writes deliveries that are left out, of which one was sent again after it was lost and is lost after
+    /// all. `false` if one of them has changed since it was read.
+    pub(super) async fn lose_after_all(
+        &self,
+        channel: &ChannelName,
+        writes: &[Write],
+    ) -> Result<bool, StoreError> {
+        let step = Destination::loses_after_all;
+        self.write_beside("note what is lost", channel, writes, step)
+            .await
+    }
+
+    /// Writes this, and what it makes of a destination, in one: whoever died in between would leave a count
+    /// that nobody puts right. `false` if any of it has changed since it was read.
+    async fn write_beside(
+        &self,
+        operation: &'static str,
+        channel: &ChannelName,
+        writes: &[Write],
+        step: impl Fn(&mut Destination),
+    ) -> Result<bool, StoreError> {
+        for attempt in 0.. {
+            let stored = self.stored_destination(channel).await?;
+            let before = stored.as_ref().map(|stored| stored.data.clone());
+            let before = before.unwrap_or_default();
+            let mut after = before.clone();
+            step(&mut after);
+            let mut all = writes.to_vec();
+            if after != before {
+                let row = Row::new(keys::breaker(channel), "breaker", &after)?;
+                all.push(Write::Put(row, Expect::from_read(stored.as_ref())));
+            }
+            match self.transact(operation, all).await? {
+                Written::Done => return Ok(true),
+                Written::Unexpected(unmet) if unmet.iter().take(writes.len()).any(|it| *it) => {
+                    return Ok(false);
+                }
+                Written::Unexpected(_) => self.after_conflict(operation, attempt).await?,
+            }
+        }
+        Err(StoreError::Contended { operation })
     }
 
     /// Notes what came of an attempt that [`Store::ask_breaker`] allowed, and whether it was slow; or,

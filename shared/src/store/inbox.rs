@@ -212,6 +212,15 @@ impl Store {
         })
     }
 
+    /// Has the source's health say what was decided of an entry, if that was before its file was over.
+    pub async fn tell_what_is_decided(&self, id: &str) -> Result<(), StoreError> {
+        let stored = self.inbox_entry(id).await?;
+        match stored.filter(|it| it.data.state != InboxState::Waiting) {
+            Some(stored) => self.tell_decision(&stored.data).await,
+            None => Ok(()),
+        }
+    }
+
     /// Has the source's health say what was decided. Its next file would, but that may be a day away.
     async fn tell_decision(&self, entry: &InboxEntry) -> Result<(), StoreError> {
         const OPERATION: &str = "tell what was decided of a file";

@@ -556,6 +556,20 @@ impl Store {
             .await
     }
 
+    /// Settles an intent that is not sent after all: where it was lost before, and sent again, it counts as
+    /// lost once more. `false` if it has changed since it was read.
+    pub(crate) async fn leave_out(
+        &self,
+        from: &Stored<Intent>,
+        to: &Intent,
+    ) -> Result<bool, StoreError> {
+        if !from.data.was_lost {
+            return self.put_intent(from, to).await;
+        }
+        let write = Write::Put(intent_row(to)?, Expect::Version(from.version));
+        self.lose_after_all(&from.data.channel, &[write]).await
+    }
+
     /// Settles an intent that another makes pointless which is still to leave: that one is due at once, and
     /// written with it, so that whoever settles it otherwise knows. `false` if either has changed since it
     /// was read.
@@ -574,6 +588,9 @@ impl Store {
             Write::Put(intent_row(after)?, Expect::Version(leased.version)),
             Write::Put(intent_row(&instead)?, Expect::Version(other.version)),
         ];
+        if leased.data.was_lost {
+            return self.lose_after_all(&leased.data.channel, &writes).await;
+        }
         let written = self.transact("leave out what another says", writes).await?;
         Ok(written == Written::Done)
     }

@@ -43,8 +43,9 @@ pub(super) struct Names {
     /// Items that have this SKU now, and whose stock may still be under the old one.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) coming: BTreeSet<String>,
-    /// Items that got this SKU from another, or after another had left it, and since when. They may have left
-    /// it since.
+    /// Items that got this SKU from another, or after another had left it, and since when. Whoever has left it
+    /// since is in `gone` too, and is kept here as there: it may be carried once more, and what was counted
+    /// before it came is not its own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) came: BTreeMap<String, Version>,
     /// Something else has it only as a source went on to state it: no item has taken it.

@@ -25,6 +25,9 @@ const PAGE: i32 = 25;
 /// An end that was written longer ago is nobody's news any more.
 pub(crate) const ENDS: SignedDuration = SignedDuration::from_hours(30 * 24);
 
+/// Deliveries that are written in one transaction with the last.
+const TOGETHER: usize = 50;
+
 /// So many open alerts are looked at to say how many a channel was not told of.
 const MOST_COUNTED: usize = 1_000;
 
@@ -56,15 +59,13 @@ struct Sent {
     is_made: bool,
     /// Whether it may have arrived before.
     perhaps_twice: bool,
-    /// The deliveries that were lost, and of which the channel is told again.
-    regained: Vec<Intent>,
 }
 
 impl Sent {
-    fn new(is_made: bool) -> Self {
+    const fn new(is_made: bool) -> Self {
         Self {
             is_made,
-            ..Self::default()
+            perhaps_twice: false,
         }
     }
 }
@@ -74,8 +75,6 @@ struct Resending<'a> {
     what: &'a Resend,
     installation: &'a Installation,
     resent: Resent,
-    /// The messages that do not count as lost any more. Several alerts may have been in one.
-    regained: BTreeSet<String>,
 }
 
 /// How far it has come: first what is open is looked at, then what is over.
@@ -119,7 +118,6 @@ impl Store {
             what,
             installation,
             resent: Resent::default(),
-            regained: BTreeSet::new(),
         };
         if what.cursor.is_none() {
             self.hasten_breaker(&what.channel).await?;
@@ -198,11 +196,6 @@ impl Store {
         let sent = self.resend_last(alert, run.what, run.installation).await?;
         run.resent.deliveries += usize::from(sent.is_made);
         run.resent.perhaps_twice += usize::from(sent.perhaps_twice);
-        for lost in &sent.regained {
-            if run.regained.insert(lost.key()) {
-                self.forget_refused(lost).await?;
-            }
-        }
         Ok(())
     }
 
@@ -234,12 +227,9 @@ impl Store {
             return Ok(Sent::new(true));
         }
         let wants_each = wants_each(installation, channel);
-        let regained = || {
-            // Whoever is told what is so now needs to hear nothing of before.
-            let earlier = intents.iter().filter(|_| !wants_each);
-            let all = earlier.chain([&last]).map(|it| &it.data);
-            all.filter(|it| it.is_lost()).cloned().collect::<Vec<_>>()
-        };
+        // Whoever is told what is so now needs to hear nothing of before, and of that nothing is sent any more.
+        let earlier = intents.iter().filter(|it| !wants_each && it.data.is_lost());
+        let earlier: Vec<_> = earlier.collect();
         match last.data.state {
             // Its group has it, and says what is true: soon, or now if it found the channel not live.
             IntentState::Pending if last.data.group.is_some() => Ok(Sent::default()),
@@ -252,56 +242,71 @@ impl Store {
             IntentState::Superseded if alert.state == AlertState::Resolved => Ok(Sent::default()),
             // People are told what is left, and that it was low before is told when it is so again.
             state if let Some(graver) = self.graver(alert, channel, installation).await? => {
-                let regained = regained();
-                self.left_out(&intents, &regained).await?;
+                let mut writes = Vec::new();
                 if state != IntentState::Superseded {
                     let reason = format!("alert {graver} says what is left now");
-                    self.supersede(&last, &reason).await?;
+                    writes.push(replaced(&last, &last.data.superseded(&reason))?);
                 }
-                Ok(Sent {
-                    regained,
-                    ..Sent::default()
-                })
+                self.regain_all(&earlier, &last, writes).await?;
+                Ok(Sent::default())
             }
             _ => {
                 let is_made = match &last.data.group {
                     Some(belongs) => {
                         // In one message with whatever of its group is sent again, too.
                         let group = belongs.id(channel);
-                        self.retell(&Retold::of(&last, alert, self.clock.now()))
-                            .await?;
+                        let retold = Retold::of(&last, alert, self.clock.now()).writes()?;
+                        self.regain_all(&earlier, &last, retold).await?;
                         self.wake(&group).await?;
                         self.hasten(&group).await?
                     }
                     None => {
                         self.send_what_comes_first(&intents, &last).await?;
-                        self.send_again(&last).await?
+                        let again = replaced(&last, &last.data.again(self.clock.now()))?;
+                        self.regain_all(&earlier, &last, vec![again]).await?
                     }
                 };
-                // What is not sent again is still lost.
-                let regained = if is_made { regained() } else { Vec::new() };
-                self.left_out(&intents, &regained).await?;
                 Ok(Sent {
                     is_made,
                     perhaps_twice: is_made && !last.data.is_unsettled() && last.data.perhaps_sent,
-                    regained,
                 })
             }
         }
     }
 
-    /// Of what was lost, that it is sent no more: what comes after it says what is so. It is found lost no
-    /// second time.
-    async fn left_out(
+    /// Writes what becomes of an alert's last delivery, and of those before it that were lost that they are
+    /// sent no more: none of them counts as lost from then on, or is found lost a second time. `false` if any
+    /// has changed since it was read.
+    async fn regain_all(
         &self,
-        earlier: &[Stored<Intent>],
-        regained: &[Intent],
-    ) -> Result<(), StoreError> {
-        for lost in earlier.iter().filter(|it| regained.contains(&it.data)) {
-            self.supersede(lost, "what was said after it was sent again")
+        earlier: &[&Stored<Intent>],
+        last: &Stored<Intent>,
+        mut writes: Vec<Write>,
+    ) -> Result<bool, StoreError> {
+        let channel = &last.data.channel;
+        let replaces = |lost: &Stored<Intent>| {
+            let after = lost
+                .data
+                .superseded("what was said after it was sent again");
+            replaced(lost, &after)
+        };
+        // All of a long outage is more than goes into one transaction.
+        let (older, latest) = earlier.split_at(earlier.len().saturating_sub(TOGETHER));
+        for lost in older {
+            let left_out = [replaces(lost)?];
+            self.regain(channel, &left_out, std::slice::from_ref(&lost.data))
                 .await?;
         }
-        Ok(())
+        let mut lost = Vec::new();
+        for earlier in latest {
+            writes.push(replaces(earlier)?);
+            lost.push(earlier.data.clone());
+        }
+        lost.extend(last.data.is_lost().then(|| last.data.clone()));
+        if writes.is_empty() {
+            return Ok(false);
+        }
+        self.regain(channel, &writes, &lost).await
     }
 
     /// The alert that nothing is left of what this one says is low, if people on the channel are told of it.
@@ -513,6 +518,10 @@ impl Store {
         let again = stored.data.again(self.clock.now());
         self.put_intent(stored, &again).await
     }
+}
+
+fn replaced(from: &Stored<Intent>, to: &Intent) -> Result<Write, StoreError> {
+    Ok(Write::Put(intent_row(to)?, Expect::Version(from.version)))
 }
 
 fn wants_each(installation: &Installation, channel: &ChannelName) -> bool {

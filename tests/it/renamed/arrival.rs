@@ -13,7 +13,8 @@ use ingest::Selection;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::domain::authority::API;
-use shared::domain::event::{Change, Level, StockEvent, Version};
+use shared::domain::event::{Change, Level, MoveReason, StockEvent, Version};
+use shared::installation::Installations;
 use shared::store::keys;
 use shared::store::quarantine::HeldState;
 
@@ -42,6 +43,8 @@ enum Told {
     Sells(&'static str, i64, i64),
     /// A person counts a SKU in the north.
     Counts(&'static str, i64, i64),
+    /// A till adds or takes away some of a SKU in the north that it has not sold.
+    Adjusts(&'static str, i64, i64),
     /// The inventory item of a variant has a webhook of its own.
     IsAlone(i64, &'static str, i64),
 }
@@ -76,6 +79,10 @@ fn sells(sku: &'static str, units: i64, second: i64) -> Told {
 
 fn counts(sku: &'static str, units: i64, second: i64) -> Told {
     Told::Counts(sku, units, second)
+}
+
+fn adjusts(sku: &'static str, delta: i64, second: i64) -> Told {
+    Told::Adjusts(sku, delta, second)
 }
 
 fn is_alone(item: i64, sku: &'static str, second: i64) -> Told {
@@ -168,7 +175,10 @@ fn named(sku: &str, time: i64) -> String {
 
 impl Told {
     fn is_of_others(&self) -> bool {
-        matches!(self, Self::States(..) | Self::Sells(..) | Self::Counts(..))
+        matches!(
+            self,
+            Self::States(..) | Self::Sells(..) | Self::Counts(..) | Self::Adjusts(..)
+        )
     }
 
     async fn reaches(self, shop: &Shop, time: i64) {
@@ -204,6 +214,16 @@ impl Told {
             Self::Counts(sku, units, second) => {
                 let change = levelled((sku, "north"), units, second, time);
                 return happens(shop, API, second, time, change).await;
+            }
+            Self::Adjusts(sku, delta, second) => {
+                let change = Change::Moved {
+                    product: named(sku, time).parse().unwrap(),
+                    location: "north".parse().unwrap(),
+                    delta,
+                    reason: MoveReason::Adjustment,
+                    called: None,
+                };
+                return happens(shop, "till", second, time, change).await;
             }
             Self::Sells(sku, units, second) => {
                 let change = Change::Sold {
@@ -241,13 +261,22 @@ async fn happens(shop: &Shop, source: &str, second: i64, time: i64, change: Chan
         actor: None,
         change,
     };
-    let authority = Default::default();
+    let installations = Installations::new(shop.store.clone());
+    let authority = installations.current().await.unwrap().authority();
     shop.store.apply(&event, &authority).await.unwrap();
 }
 
+/// What settings begin with where the day is another than in UTC.
+const FAR: &str = "# far away\n";
+
 async fn open(setting: &str) -> Shop {
     let changed = format!("{}\n{setting}", DEDUCT.1);
-    Shop::open(&[(DEDUCT.0, &changed)]).await
+    let zone = if setting.starts_with(FAR) {
+        "zone = \"Pacific/Honolulu\""
+    } else {
+        "zone = \"UTC\""
+    };
+    Shop::open(&[(DEDUCT.0, &changed), ("zone = \"UTC\"", zone)]).await
 }
 
 /// Everything that is there, by time; what ledgers say of it is the same.

@@ -1,14 +1,18 @@
 //! Imports: what the dry run says is what happens, and a bad row rejects only itself.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use lotwire::engine::{Call, Interference, Verdict};
 use serde_json::{Value, json};
 use shared::config::Config;
+use shared::domain::event::{Level, Version};
 use shared::domain::position::Sources;
 use shared::domain::rule::Scope;
+use shared::domain::{Authority, Change, StockEvent};
+use shared::store::Store;
 use tokio::time::Instant;
 
 use crate::scene::{Answer, DOCUMENT, Scene};
@@ -150,6 +154,92 @@ async fn stock_is_never_there_before_the_threshold_and_the_category_that_came_wi
         }
     }
     assert!(seen > 2, "{seen}");
+}
+
+/// Has the owning source state that nothing is there, just before one of the calls.
+#[derive(Default)]
+struct SoldOut {
+    left: AtomicI64,
+    store: OnceLock<Store>,
+}
+
+#[async_trait::async_trait]
+impl Interference for SoldOut {
+    async fn before(&self, _: &Call) -> Verdict {
+        if self.left.fetch_sub(1, Ordering::SeqCst) == 1
+            && let Some(store) = self.store.get()
+        {
+            let at = store.clock().now() - SignedDuration::from_secs(10);
+            let event = StockEvent {
+                id: "sold out".parse().unwrap(),
+                source: "erp".parse().unwrap(),
+                at,
+                actor: None,
+                change: Change::LevelSet {
+                    called: None,
+                    product: "OIL".parse().unwrap(),
+                    location: "north".parse().unwrap(),
+                    level: Level::default(),
+                    version: Version::at(at),
+                },
+            };
+            let authority = Authority::default();
+            Box::pin(store.apply(&event, &authority)).await.unwrap();
+        }
+        Verdict::Proceed
+    }
+}
+
+/// A million units more than there are is no count: there are that many more only once the rest is sold.
+#[tokio::test(start_paused = true)]
+async fn of_a_count_that_is_refused_after_its_threshold_was_set_the_answer_says_that() {
+    let csv = "product,location,on_hand,threshold\nOIL,north,1500000,2\n";
+    let (mut before, mut after, mut taken) = (0, 0, 0);
+    for calls in 1.. {
+        let sold_out = Arc::new(SoldOut::default());
+        let scene = Scene::behind(sold_out.clone()).await;
+        assert!(sold_out.store.set(scene.store.clone()).is_ok());
+        scene.stated("OIL", "north", 900_000).await;
+        sold_out.left.store(calls, Ordering::SeqCst);
+        let answer = import(&scene, csv, false, 2).await;
+        let is_over = sold_out.left.load(Ordering::SeqCst) > 0;
+        let limits = scene.get("/api/v1/thresholds").await.body["items"].clone();
+        let is_set = !limits.as_array().unwrap().is_empty();
+        let differences = answer.body["differences"].as_array().unwrap();
+        let sets: Vec<_> = differences
+            .iter()
+            .map(|it| it["sets"].as_str().unwrap())
+            .collect();
+        match answer.body["rejected"].as_array().unwrap().as_slice() {
+            [] => {
+                assert_eq!(sets, ["stock", "threshold"], "{calls}");
+                taken += 1;
+            }
+            [rejected] => {
+                assert_eq!(
+                    (&rejected["line"], &rejected["field"]),
+                    (&json!(2), &json!("on_hand"))
+                );
+                let detail = rejected["detail"].as_str().unwrap();
+                let says_so = detail.ends_with("; its threshold is set");
+                assert_eq!(says_so, is_set, "{calls}: {detail}");
+                let set: &[&str] = if is_set { &["threshold"] } else { &[] };
+                assert_eq!(sets, set, "{calls}");
+                (before, after) = match is_set {
+                    true => (before, after + 1),
+                    false => (before + 1, after),
+                };
+            }
+            more => panic!("{more:?}"),
+        }
+        if is_over {
+            break;
+        }
+    }
+    assert!(
+        before > 0 && after > 0 && taken > 0,
+        "{before} {after} {taken}"
+    );
 }
 
 /// The gateway waits for 29 seconds.

@@ -256,7 +256,7 @@ impl Stack {
 
     /// The stream in two: what is there for the first time, by itself, so that nothing else waits while a first
     /// load of many thousands is evaluated.
-    fn lanes(&self, whole: &StreamMapping) -> Vec<StreamMapping> {
+    pub fn lanes(&self, whole: &StreamMapping) -> Vec<StreamMapping> {
         let [first, rest] = lanes();
         let lane = |lane, filters: Vec<Value>| StreamMapping {
             lane,

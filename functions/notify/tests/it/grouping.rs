@@ -71,7 +71,10 @@ type Told = (i64, Vec<String>);
 
 impl Timeline {
     async fn new(channels: &[(&str, &str)], pace: Pace) -> Self {
-        let world = World::new(&reminding(channels)).await;
+        Self::over(World::new(&reminding(channels)).await, pace)
+    }
+
+    fn over(world: World, pace: Pace) -> Self {
         let pump = world.notifying();
         Self {
             start: world.clock.now(),
@@ -145,9 +148,10 @@ impl Timeline {
         }
     }
 
-    async fn stop(self) {
+    async fn stop(self) -> World {
         assert!(self.world.messages(FAILURES).await.is_empty());
         self.pump.stop().await;
+        self.world
     }
 }
 
@@ -1240,6 +1244,43 @@ async fn what_a_vendor_refused_of_a_group_is_sent_again_in_one_message() {
     assert_eq!(told, [both, both]);
     line.settled(&["a1", "a2"]).await;
     line.stop().await;
+}
+
+/// Two were in one message, and the third in the next.
+#[tokio::test(start_paused = true)]
+async fn each_message_of_a_group_is_off_the_count_once_wherever_a_process_dies_over_sending_it_again()
+ {
+    let mut deaths = 0;
+    for calls in 1.. {
+        let channels = reminding(&[("ops", "")]);
+        let (world, fails) = World::with_failures(&channels).await;
+        let line = Timeline::over(world, pace(10, 20, None));
+        let vendors = &line.world.vendors;
+        vendors.first("ops.example.com", [410, 410].map(Answer::Status));
+        line.say("a1", 1, Opened, &["ops"]).await;
+        line.say("a2", 1, Opened, &["ops"]).await;
+        line.until(15).await;
+        line.say("a3", 1, Opened, &["ops"]).await;
+        line.until(60).await;
+        let refused = async |line: &Timeline| line.world.destination("ops").await.refused;
+        assert_eq!(refused(&line).await, 2);
+        let world = line.stop().await;
+        let what = Resend {
+            channel: "ops".parse().unwrap(),
+            alert: None,
+            cursor: None,
+        };
+        fails.after.store(calls, SeqCst);
+        let died = world.tries_to_resend(&what).await.is_err();
+        fails.after.store(0, SeqCst);
+        world.resend(&what).await;
+        assert_eq!(world.destination("ops").await.refused, 0, "call {calls}");
+        if !died {
+            break;
+        }
+        deaths += 1;
+    }
+    assert!(deaths > 8, "{deaths}");
 }
 
 #[tokio::test(start_paused = true)]

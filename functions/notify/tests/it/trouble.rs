@@ -731,6 +731,59 @@ async fn what_was_refused_is_counted_until_it_is_sent_again_itself() {
     assert_eq!(refused().await, 0);
 }
 
+/// Whoever asks once more has all of it sent again, and what is counted then is what nobody is sent: of a
+/// webhook the revisions before the last.
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_again_is_off_the_count_once_wherever_a_process_dies_over_it() {
+    for (channel, left) in [("ops", 1), ("room", 0)] {
+        let mut deaths = 0;
+        for calls in 1.. {
+            let (world, fails) = World::with_failures(&(webhooks(&[("ops", "")]) + ROOM)).await;
+            world.vendors.always("slack.com", Answer::Body(REFUSED));
+            world.vendors.always("ops.example.com", Answer::Status(410));
+            let said = [
+                ("a1", 1),
+                ("a2", 1),
+                ("a2", 2),
+                ("oil/low", 1),
+                ("oil/out", 1),
+            ];
+            for (alert, revision) in said {
+                let change = match revision {
+                    1 => RevisionKind::Opened,
+                    _ => RevisionKind::Updated,
+                };
+                let due_at = world.clock.now();
+                let intents = match alert {
+                    "oil/out" => {
+                        world
+                            .write_after("oil/low", alert, revision, change, &[channel])
+                            .await
+                    }
+                    _ => {
+                        world
+                            .write(alert, revision, change, &[channel], due_at)
+                            .await
+                    }
+                };
+                world.look(&intents[0]).await;
+            }
+            let refused = async || world.destination(channel).await.refused;
+            assert_eq!(refused().await, 5);
+            fails.after.store(calls, SeqCst);
+            let died = world.tries_to_resend(&again(channel)).await.is_err();
+            fails.after.store(0, SeqCst);
+            world.resend(&again(channel)).await;
+            assert_eq!(refused().await, left, "{channel}, call {calls}");
+            if !died {
+                break;
+            }
+            deaths += 1;
+        }
+        assert!(deaths > 8, "{deaths}");
+    }
+}
+
 /// Both were refused, and the graver one is what is so.
 #[tokio::test(start_paused = true)]
 async fn what_is_sent_again_of_an_item_is_what_is_left_now() {

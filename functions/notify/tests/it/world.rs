@@ -37,7 +37,7 @@ use shared::store::breakers::Destination;
 use shared::store::due::Due;
 use shared::store::intents::{Attempt, Intent, IntentState};
 use shared::store::resend::{Resend, Resent};
-use shared::store::{Expect, Store};
+use shared::store::{Expect, Store, StoreError};
 
 /// The queue of the webhook channels' intents, and where its poison goes.
 pub(crate) const QUEUE: &str = "notify-webhook";
@@ -454,15 +454,17 @@ impl World {
 
     /// Sends again what did not arrive, by the routes in force.
     pub(crate) async fn resend(&self, what: &Resend) -> Resent {
+        self.tries_to_resend(what).await.unwrap()
+    }
+
+    pub(crate) async fn tries_to_resend(&self, what: &Resend) -> Result<Resent, StoreError> {
         let installation = Installations::new(self.store.clone())
             .current()
             .await
             .unwrap();
-        let resent = self
-            .store
+        self.store
             .resend(what, &installation, self.deadline())
-            .await;
-        resent.unwrap()
+            .await
     }
 
     /// One look at an intent, by a process of its own.

@@ -1,13 +1,21 @@
 //! What a file lacks: grace, guard, approval.
 
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
 use jiff::SignedDuration;
+use lotwire::engine::{Call, Interference, Verdict};
 use shared::domain::event::{Change, Level, ProductDescription, StockEvent, Version};
 use shared::domain::item::{Dated, ItemStatement};
 use shared::domain::unit::UnitState;
-use shared::store::inbox::{InboxState, Resolution};
+use shared::store::inbox::{InboxEntry, InboxState, Resolution, UNDECIDED};
 use shared::store::runs::FileOutcome;
+use tokio::sync::Notify;
 
-use super::bench::{Bench, stock_file};
+use super::bench::{Bench, Setup, stock_file};
 
 /// The file without some of its rows.
 fn without(rows: usize, gone: impl Fn(usize) -> bool) -> String {
@@ -444,4 +452,138 @@ async fn what_a_person_has_counted_since_it_was_first_missed_has_all_its_time_ag
         }
     }
     assert_eq!(bench.balance("SKU-7").await, Some(0));
+}
+
+/// Holds one of the calls up, once it is told after how many, until it is let go.
+#[derive(Default)]
+struct HeldAt {
+    left: AtomicI64,
+    reached: Notify,
+    go: Notify,
+}
+
+#[async_trait]
+impl Interference for HeldAt {
+    async fn before(&self, _: &Call) -> Verdict {
+        if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.reached.notify_one();
+            self.go.notified().await;
+        }
+        Verdict::Proceed
+    }
+}
+
+/// A file waits for a person, and the next is read; just before one of its calls, something is done about
+/// what waits. Nothing where the file takes fewer calls.
+async fn amid<T>(
+    call: i64,
+    next: &str,
+    done: impl AsyncFn(&Bench, &str) -> T,
+) -> Option<(Bench, String, T)> {
+    let held = Arc::new(HeldAt::default());
+    let bench = Bench::of(Setup {
+        interference: Arc::clone(&held) as Arc<dyn Interference>,
+        ..Setup::with("max_removals = { count = 3, percent = 10 }\ngrace = 2")
+    })
+    .await;
+    bench.read("s.csv", stock_file(40)).await;
+    bench.read("s.csv", without(40, |sku| sku < 8)).await;
+    let id = bench.store.inbox(None, 1).await.unwrap().items.remove(0).id;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    bench.drop("s.csv", next);
+    bench.tick().await;
+    held.left.store(call, Ordering::SeqCst);
+    let came = {
+        let mut reading = pin!(bench.drain());
+        tokio::select! {
+            biased;
+            () = &mut reading => return None,
+            () = held.reached.notified() => {}
+        }
+        let came = done(&bench, &id).await;
+        held.go.notify_one();
+        reading.await;
+        came
+    };
+    Some((bench, id, came))
+}
+
+async fn waiting(bench: &Bench) -> Vec<InboxEntry> {
+    bench.store.inbox(None, 10).await.unwrap().items
+}
+
+/// Whoever is told that it is approved has approved it, and nothing else.
+#[tokio::test(start_paused = true)]
+async fn what_is_approved_while_the_next_file_is_read_is_removed_and_nothing_else() {
+    let same = without(40, |sku| sku < 8);
+    let more = without(40, |sku| sku < 8 || (20..28).contains(&sku));
+    let few = without(40, |sku| sku < 2);
+    for (name, next, removed) in [("same", same, 8), ("more", more, 8), ("few", few, 2)] {
+        let (mut approved, mut too_late) = (0, 0);
+        for call in 1.. {
+            let approves = async |bench: &Bench, id: &str| {
+                let approval = bench.store.resolve_inbox(id, Resolution::Approve, "ann");
+                approval.await.is_ok()
+            };
+            let Some((bench, id, is_approved)) = amid(call, &next, approves).await else {
+                break;
+            };
+            let case = format!("{name}, call {call}, approved: {is_approved}");
+            if waiting(&bench).await.is_empty() {
+                let told = bench.feed().await.suspicions;
+                let asks = told.iter().any(|it| it.contains(UNDECIDED));
+                assert!(!asks, "{case}: {told:?}");
+            }
+            if name != "few" {
+                bench.read("s.csv", &next).await;
+            }
+            let there = if is_approved { 40 - removed } else { 40 };
+            assert_eq!(bench.there().await, there, "{case}");
+            let stock = bench.stock().await;
+            assert_eq!(stock["SKU-1"] == 0, is_approved, "{case}");
+            let entry = bench.store.inbox_entry(&id).await.unwrap().unwrap();
+            let state = match is_approved {
+                true => InboxState::Applied,
+                false => InboxState::Withdrawn,
+            };
+            assert_eq!(entry.data.state, state, "{case}");
+            let asked: Vec<_> = waiting(&bench).await.iter().map(|it| it.count).collect();
+            let others = match (name, is_approved) {
+                ("more", true) => vec![8],
+                ("more", false) => vec![16],
+                _ => vec![],
+            };
+            assert_eq!(asked, others, "{case}");
+            (approved, too_late) = match is_approved {
+                true => (approved + 1, too_late),
+                false => (approved, too_late + 1),
+            };
+        }
+        assert!(approved > 10, "{name}: {approved}");
+        assert_eq!(too_late > 0, name != "same", "{name}: {too_late}");
+    }
+}
+
+/// Its source is taken out of the configuration, and the look at what follows from that is over before the
+/// file is.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_asked_about_a_source_that_was_removed_while_its_file_was_read() {
+    let more = without(40, |sku| sku < 8 || (20..28).contains(&sku));
+    let mut seen = 0;
+    for call in 1.. {
+        let removes = async |bench: &Bench, _: &str| {
+            bench.remove_the_source().await;
+            tokio::time::sleep(Duration::from_millis(1_600)).await;
+            for entry in waiting(bench).await {
+                bench.store.withdraw_inbox(&entry.id).await.unwrap();
+            }
+        };
+        let Some((bench, ..)) = amid(call, &more, removes).await else {
+            break;
+        };
+        let asked = waiting(&bench).await;
+        assert!(asked.is_empty(), "call {call}: {asked:?}");
+        seen += 1;
+    }
+    assert!(seen > 10, "{seen}");
 }

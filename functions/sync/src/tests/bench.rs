@@ -140,6 +140,12 @@ impl Bench {
         self.store.apply_config(&config, "test").await.unwrap();
     }
 
+    /// The connector is not in the configuration any more.
+    pub(super) async fn remove_the_source(&self) {
+        let config = named_config("other", &self.folder().display().to_string(), "");
+        self.store.apply_config(&config, "test").await.unwrap();
+    }
+
     pub(super) fn folder(&self) -> PathBuf {
         self.home.path().join("drop")
     }
@@ -439,6 +445,10 @@ fn collect(folder: &Path, names: &mut Vec<String>) {
 }
 
 fn config(url: &str, settings: &str) -> Config {
+    named_config(erp().as_str(), url, settings)
+}
+
+fn named_config(connector: &str, url: &str, settings: &str) -> Config {
     let locations = if settings.contains("locations") {
         ""
     } else {
@@ -464,7 +474,7 @@ kind = "warehouse"
 name = "Milano"
 kind = "rooftop"
 
-[connectors.erp]
+[connectors.{connector}]
 kind = "files"
 url = {url:?}
 {locations}

@@ -622,7 +622,7 @@ fn is_credible(
 pub(super) fn day_of(at: Timestamp, place: Option<&LocationId>, authority: &Authority) -> Date {
     match place {
         Some(location) => authority.day(location, at),
-        None => authority.zone.to_datetime(at).date(),
+        None => authority.zone_elsewhere().to_datetime(at).date(),
     }
 }
 

@@ -1,5 +1,7 @@
 use jiff::tz::TimeZone;
 
+use super::super::authority::Calendars;
+use super::super::position::Sources;
 use super::*;
 
 const VIN: &str = "SCBCG2ZG0RC012345";
@@ -54,11 +56,17 @@ pub(super) fn authority(ranking: &[&str]) -> Authority {
     let zone = |name: &str| TimeZone::get(name).unwrap();
     Authority {
         units: ranking.iter().map(|source| name(source)).collect(),
-        zones: BTreeMap::from([
-            ("sydney".parse().unwrap(), zone("Australia/Sydney")),
-            ("london".parse().unwrap(), zone("Europe/London")),
-            ("milano".parse().unwrap(), zone("Europe/Rome")),
-        ]),
+        quantities: Sources {
+            calendars: Calendars {
+                places: BTreeMap::from([
+                    ("sydney".parse().unwrap(), zone("Australia/Sydney")),
+                    ("london".parse().unwrap(), zone("Europe/London")),
+                    ("milano".parse().unwrap(), zone("Europe/Rome")),
+                ]),
+                ..Calendars::default()
+            },
+            ..Sources::default()
+        },
         ..Authority::default()
     }
 }

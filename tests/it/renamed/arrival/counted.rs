@@ -1,6 +1,6 @@
 //! What a person has counted is of the variant that alone had the SKU then.
 
-use super::{NORTH, comes_to, comes_to_after, counts, has, is, is_alone, sells};
+use super::{FAR, NORTH, adjusts, comes_to, comes_to_after, counts, has, is, is_alone, sells};
 use crate::shopify::{ITEM, OTHER_ITEM};
 
 const SUM: &str = "same_sku = \"sum\"";
@@ -140,4 +140,22 @@ async fn what_was_counted_goes_along_with_a_variant_that_is_renamed_twice() {
         counts("D", 9, 400),
     ];
     comes_to("", &told, &[("D", "north", Some(9), 0)]).await;
+}
+
+/// It was counted under the SKU before, so its sales are told from the other's by when they were: by the days of
+/// the place, and no more of a day than was sold.
+#[tokio::test(start_paused = true)]
+async fn what_a_variant_sold_before_another_got_its_sku_goes_along_by_the_days_of_its_place() {
+    let before = [
+        counts("A", 20, 10),
+        counts("B", 50, 12),
+        is(ITEM, "C", 200),
+        sells("C", 2, 260),
+        adjusts("C", -5, 262),
+    ];
+    let told = [is(OTHER_ITEM, "C", 280), is(ITEM, "D", 300)];
+    let right = [("C", "north", Some(50), 0), ("D", "north", Some(13), 2)];
+    for setting in ["", FAR] {
+        comes_to_after(setting, &before, &told, &right).await;
+    }
 }
