@@ -12,7 +12,7 @@ use crate::domain::alert::{AlertKind, AlertState, Ending, RevisionKind, Subject}
 use crate::domain::group::GroupId;
 use crate::domain::id::ChannelName;
 use crate::domain::message::{Message, Stock};
-use crate::domain::rule::{Check, total};
+use crate::domain::rule::{Check, Condition, total};
 use crate::domain::watch::{Phase, STILL_OPEN, depth_told};
 use crate::installation::Installation;
 use crate::store::alerts::{Alert, Watched};
@@ -232,8 +232,9 @@ impl Deliverer {
         Ok(heard.await?)
     }
 
-    /// Has a message that is sent some time after it was written say how much is left now, or nothing of it
-    /// where that is not known or does not go with what it says. `is_outdated`: it cannot stay as it is.
+    /// Has a message that is sent some time after it was written say how much is left now, and how much was
+    /// sold by now, or nothing of it where that is not known or does not go with what it says. `is_outdated`:
+    /// it cannot stay as it is.
     pub(super) async fn take_present_stock(
         &self,
         message: &mut Message,
@@ -243,6 +244,16 @@ impl Deliverer {
         let installation = self.installations.current().await?;
         let sources = &installation.authority().quantities;
         let counted = self.counted(&installation, &message.subject).await?;
+        let check = check_of(message, watches);
+        if let (Some(Check::HighDemand(demand)), [position]) =
+            (check, counted.as_deref().unwrap_or_default())
+        {
+            let now = self.store.clock().now();
+            let today = installation.authority().day(&position.location, now);
+            let reading = demand.judge(&position.sold, today);
+            let is_so = reading.condition == Condition::Breached;
+            message.sold = is_so.then_some(reading.sold);
+        }
         let present = match counted {
             Some(positions) if !positions.is_empty() => {
                 let stocks: Vec<_> = positions.iter().map(|it| it.stock(sources)).collect();
@@ -254,7 +265,6 @@ impl Deliverer {
         if present == message.after && !is_outdated {
             return Ok(());
         }
-        let check = check_of(message, watches);
         tells_present(message, present, check, is_outdated);
         Ok(())
     }

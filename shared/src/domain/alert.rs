@@ -62,6 +62,11 @@ impl AlertKind {
     pub const fn tells_what_is_left(self) -> bool {
         matches!(self, Self::LowStock | Self::OutOfStock | Self::BackInStock)
     }
+
+    /// Whether it says how much there is of an item, or was sold.
+    pub const fn is_about_stock(self) -> bool {
+        self.tells_what_is_left() || matches!(self, Self::HighDemand)
+    }
 }
 
 named!(
