@@ -18,6 +18,7 @@ use shared::http::{Http, HttpSettings, Reply, Request, Transport, TransportError
 use shared::metrics::Metrics;
 use shared::secrets::{EXTENSION, Secrets};
 use shared::store::intents::{Intent, IntentState};
+use shared::store::resend::Resend;
 
 use crate::bench::{at, level, sold};
 
@@ -747,6 +748,32 @@ async fn a_channel_that_gets_another_name_hears_the_ends_of_what_it_was_told() {
     running.level(4, "A", "roma", 50).await;
     running.until(2_000).await;
     assert_eq!(running.texts("one").len(), 2);
+}
+
+/// The people are the same, and know it.
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_gets_another_name_is_sent_nothing_again_that_it_was_told() {
+    let named = |name: &str| {
+        let config = at_once(ONE).replace("[channels.one]", &format!("[channels.{name}]"));
+        config.replace("[\"one\"]", &format!("[\"{name}\"]"))
+    };
+    let running = Running::with(&named("one")).await;
+    running.level(0, "A", "roma", 2).await;
+    running.until(10).await;
+    running.configure(&named("two")).await;
+    running.until(60).await;
+    let installation = running.stack.installations.current().await.unwrap();
+    let what = Resend {
+        channel: "two".parse().unwrap(),
+        alert: None,
+        cursor: None,
+    };
+    let until = running.clock.now() + SignedDuration::from_secs(60);
+    let resent = running.stack.store.resend(&what, &installation, until);
+    assert_eq!(resent.await.unwrap().deliveries, 0);
+    running.until(400).await;
+    in_order(&running.texts("one"), &["Low stock"]);
+    assert_eq!(running.texts("two"), [""; 0]);
 }
 
 /// It keeps books: of what it was not sent it would never hear.

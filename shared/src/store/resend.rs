@@ -25,6 +25,9 @@ const PAGE: i32 = 25;
 /// An end that was written longer ago is nobody's news any more.
 pub(crate) const ENDS: SignedDuration = SignedDuration::from_hours(30 * 24);
 
+/// Why what was lost is not sent again itself.
+const SENT_AGAIN: &str = "what was said after it was sent again";
+
 /// So many open alerts are looked at to say how many a channel was not told of.
 const MOST_COUNTED: usize = 1_000;
 
@@ -74,8 +77,6 @@ struct Resending<'a> {
     what: &'a Resend,
     installation: &'a Installation,
     resent: Resent,
-    /// The messages that do not count as lost any more. Several alerts may have been in one.
-    regained: BTreeSet<String>,
 }
 
 /// How far it has come: first what is open is looked at, then what is over.
@@ -119,7 +120,6 @@ impl Store {
             what,
             installation,
             resent: Resent::default(),
-            regained: BTreeSet::new(),
         };
         if what.cursor.is_none() {
             self.hasten_breaker(&what.channel).await?;
@@ -199,11 +199,26 @@ impl Store {
         run.resent.deliveries += usize::from(sent.is_made);
         run.resent.perhaps_twice += usize::from(sent.perhaps_twice);
         for lost in &sent.regained {
-            if run.regained.insert(lost.key()) {
-                self.forget_refused(lost).await?;
-            }
+            self.is_regained(lost).await?;
         }
         Ok(())
+    }
+
+    /// Takes off the count of what was lost a message that is sent again. One may have carried several alerts:
+    /// it counts once, and with the first of them.
+    async fn is_regained(&self, lost: &Intent) -> Result<(), StoreError> {
+        let Some(message) = &lost.carried_by else {
+            return self.forget_refused(lost).await;
+        };
+        match self.intent(message, 1, &lost.channel).await? {
+            Some(carrier) if carrier.data.is_lost() => {
+                if self.supersede(&carrier, SENT_AGAIN).await? {
+                    self.forget_refused(&carrier.data).await?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Sends an alert's last revision again on a channel, if it did not arrive.
@@ -216,7 +231,8 @@ impl Store {
         let channel = &what.channel;
         let mut intents = self.intents_on(&alert.id, channel).await?;
         let Some(last) = intents.pop() else {
-            let told = self.tell_of(alert, channel, installation).await?;
+            let knows = self.knew_by_another_name(alert, channel, installation);
+            let told = !knows.await? && self.tell_of(alert, channel, installation).await?;
             return Ok(Sent::new(told));
         };
         if alert.state == AlertState::Resolved {
@@ -290,6 +306,29 @@ impl Store {
         }
     }
 
+    /// Whether the last of an alert arrived on a channel, or may have, while that had another name.
+    async fn knew_by_another_name(
+        &self,
+        alert: &Alert,
+        channel: &ChannelName,
+        installation: &Installation,
+    ) -> Result<bool, StoreError> {
+        for former in &alert.told {
+            let now = installation.by_their_names(std::slice::from_ref(former));
+            if former == channel || !now.contains(channel) {
+                continue;
+            }
+            let last = self.intents_on(&alert.id, former).await?.pop();
+            let knows = |it: Stored<Intent>| {
+                it.data.revision == alert.revision && it.data.may_have_reached()
+            };
+            if last.is_some_and(knows) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Of what was lost, that it is sent no more: what comes after it says what is so. It is found lost no
     /// second time.
     async fn left_out(
@@ -298,8 +337,7 @@ impl Store {
         regained: &[Intent],
     ) -> Result<(), StoreError> {
         for lost in earlier.iter().filter(|it| regained.contains(&it.data)) {
-            self.supersede(lost, "what was said after it was sent again")
-                .await?;
+            self.supersede(lost, SENT_AGAIN).await?;
         }
         Ok(())
     }

@@ -1323,6 +1323,38 @@ async fn what_a_vendor_refused_of_a_group_is_sent_again_in_one_message() {
     line.stop().await;
 }
 
+/// Of a message with two alerts one is sent again, and then the other.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_sent_again_alert_by_alert_is_taken_off_the_count_once() {
+    let line = Timeline::new(&[("ops", ""), ("other", "")], pace(10, 600, None)).await;
+    let world = &line.world;
+    world.vendors.always("ops.example.com", Answer::Status(410));
+    let alone = world.open("b1", &["ops"]).await.remove(0);
+    world.look(&alone).await;
+    line.say("a1", 1, Opened, &["ops"]).await;
+    line.say("a2", 1, Opened, &["ops"]).await;
+    line.until(100).await;
+    let refused = async || world.destination("ops").await.refused;
+    assert_eq!(refused().await, 2);
+    for (alert, left, until) in [("a1", 1, 110), ("a2", 2, 120)] {
+        let what = Resend {
+            channel: "ops".parse().unwrap(),
+            alert: Some(alert.to_owned()),
+            cursor: None,
+        };
+        assert_eq!(world.resend(&what).await.deliveries, 1, "{alert}");
+        assert_eq!(refused().await, left, "{alert}");
+        let group = line.belongs.id(&what.channel);
+        let group = world.store.group(&group).await.unwrap().unwrap().data;
+        let message = group.intent(world.clock.now());
+        assert_eq!(world.bus.announce(&[message]).await, 1);
+        // Which is refused as well.
+        line.until(until).await;
+        assert_eq!(refused().await, left + 1, "{alert}");
+    }
+    line.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_groups_message_links_to_what_it_is_about() {
     let line = Timeline::new(&[("ops", "")], pace(10, 60, None)).await;
