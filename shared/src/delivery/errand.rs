@@ -219,7 +219,7 @@ impl Deliverer {
                 Standing::Holds => {}
                 standing => return Ok(standing),
             }
-            if message.kind.tells_what_is_left() {
+            if message.kind.tells_what_is_left() || message.closes_item() {
                 let ear = Ear {
                     channel,
                     group: None,

@@ -372,11 +372,17 @@ impl Deliverer {
                 let watches = self.watches_over(&alert.message).await?;
                 let about = (watches.as_slice(), &alert.message);
                 let begun = self.beside_what_has_begun(&group.channel, about, last.at);
-                match begun.await? {
+                let beside = match begun.await? {
+                    Standing::Holds if alert.message.closes_item() => {
+                        self.beside_other_ends(ear(group), about, last.at).await?
+                    }
+                    begun => begun,
+                };
+                match beside {
                     Standing::Holds => {}
                     Standing::Nothing(reason) => return Ok(Some(LeftOut::because(reason))),
                     Standing::Waits(_) => {
-                        let reason = "an alert on what it goes on as is being sent";
+                        let reason = "another alert on the item is being sent";
                         return Ok(Some(LeftOut::until(reason)));
                     }
                 }

@@ -138,6 +138,14 @@ impl Ending {
         matches!(self, Self::Recovered)
     }
 
+    /// Whether it ends all that is watched of an item, whatever the alert is about.
+    pub const fn closes_item(self) -> bool {
+        matches!(
+            self,
+            Self::LocationRemoved | Self::GroupRemoved | Self::Renamed
+        )
+    }
+
     /// The reason, as the end of a sentence.
     pub const fn in_words(self) -> &'static str {
         match self {
