@@ -527,7 +527,7 @@ impl Deliverer {
         let Some(alert) = self.store.alert(&member.alert).await? else {
             return Ok(false);
         };
-        if alert.revision > member.revision {
+        if alert.is_over() != member.over {
             return Ok(true);
         }
         self.has_changed(group, &alert.message, (false, true)).await

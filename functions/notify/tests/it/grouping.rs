@@ -705,7 +705,7 @@ async fn a_group_counts_what_is_so_when_its_vendor_takes_it() {
     line.stop().await;
 }
 
-/// Its vendor did not take it at once, and meanwhile one that it does not name is over.
+/// Its vendor did not take it at once, and meanwhile one that it does not name is over: the next one says so.
 #[tokio::test(start_paused = true)]
 async fn a_reminder_counts_what_is_open_when_it_leaves() {
     let one = Pace {
@@ -722,7 +722,7 @@ async fn a_reminder_counts_what_is_open_when_it_leaves() {
     line.until(61).await;
     let now = line.world.clock.now();
     line.world.write("a3", 2, Resolved, &[], now).await;
-    line.until(100).await;
+    line.until(130).await;
     let told: Vec<_> = line.told("ops").into_iter().map(|it| it.1).collect();
     let all = [
         ["new 3+0", "a1/1 opened"],
