@@ -18,6 +18,7 @@ use shared::http::{Http, HttpSettings, Reply, Request, Transport, TransportError
 use shared::metrics::Metrics;
 use shared::secrets::{EXTENSION, Secrets};
 use shared::store::intents::{Intent, IntentState};
+use shared::store::resend::Resend;
 
 use crate::bench::{at, level, sold};
 
@@ -749,6 +750,32 @@ async fn a_channel_that_gets_another_name_hears_the_ends_of_what_it_was_told() {
     assert_eq!(running.texts("one").len(), 2);
 }
 
+/// The people are the same, and know it.
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_gets_another_name_is_sent_nothing_again_that_it_was_told() {
+    let named = |name: &str| {
+        let config = at_once(ONE).replace("[channels.one]", &format!("[channels.{name}]"));
+        config.replace("[\"one\"]", &format!("[\"{name}\"]"))
+    };
+    let running = Running::with(&named("one")).await;
+    running.level(0, "A", "roma", 2).await;
+    running.until(10).await;
+    running.configure(&named("two")).await;
+    running.until(60).await;
+    let installation = running.stack.installations.current().await.unwrap();
+    let what = Resend {
+        channel: "two".parse().unwrap(),
+        alert: None,
+        cursor: None,
+    };
+    let until = running.clock.now() + SignedDuration::from_secs(60);
+    let resent = running.stack.store.resend(&what, &installation, until);
+    assert_eq!(resent.await.unwrap().deliveries, 0);
+    running.until(400).await;
+    in_order(&running.texts("one"), &["Low stock"]);
+    assert_eq!(running.texts("two"), [""; 0]);
+}
+
 /// It keeps books: of what it was not sent it would never hear.
 #[tokio::test(start_paused = true)]
 async fn a_system_that_was_off_is_sent_every_revision_in_order() {
@@ -972,9 +999,8 @@ async fn a_group_reminds_by_the_name_that_a_place_has_now() {
 /// What says it first does not leave where something follows soon: it is fewer, or nothing.
 #[tokio::test(start_paused = true)]
 async fn that_demand_is_high_is_told_also_where_the_message_that_began_with_it_is_left_out() {
-    let fast = "[[rules]]\nname = \"fast\"\nkind = \"high_demand\"\nat_least = 5\ndays = 7\n";
     for (second, title) in [(1, "Low stock: A"), (2, "Out of stock: A")] {
-        let running = Running::with(&format!("{CONFIG}{fast}")).await;
+        let running = Running::with(&format!("{CONFIG}{FAST}")).await;
         running.level(0, "A", "roma", 8).await;
         running.until(60).await;
         let installation = running.stack.installations.current().await.unwrap();
@@ -998,8 +1024,7 @@ async fn that_demand_is_high_is_told_also_where_the_message_that_began_with_it_i
 /// One sale is one message, which says both; how fast it sells is told of itself once stock is there again.
 #[tokio::test(start_paused = true)]
 async fn a_sale_that_makes_stock_low_and_demand_high_is_one_message() {
-    let fast = "[[rules]]\nname = \"fast\"\nkind = \"high_demand\"\nat_least = 5\ndays = 7\n";
-    let running = Running::with(&format!("{}{fast}", at_once(ONE))).await;
+    let running = Running::with(&format!("{}{FAST}", at_once(ONE))).await;
     running.level(0, "A", "roma", 8).await;
     running.until(60).await;
     let installation = running.stack.installations.current().await.unwrap();
@@ -1014,6 +1039,79 @@ async fn a_sale_that_makes_stock_low_and_demand_high_is_one_message() {
     running.until(900).await;
     let all = ["Low stock: A", "Stock recovered: A", "High demand: A"];
     in_order(&running.texts("one"), &all);
+}
+
+const FAST: &str = "[[rules]]\nname = \"fast\"\nkind = \"high_demand\"\nat_least = 5\ndays = 7\n";
+
+/// A reminder, and what its vendor did not take at first.
+#[tokio::test(start_paused = true)]
+async fn high_demand_is_told_with_what_is_sold_when_it_is_told() {
+    let sells = async |running: &Running, minute: i64, units: i64| {
+        let id = format!("sale-{minute}");
+        let sale = sold(&id, "generic", minute, "A", "roma", units);
+        let installation = running.stack.installations.current().await.unwrap();
+        let authority = installation.authority();
+        running.stack.store.apply(&sale, &authority).await.unwrap();
+    };
+    let reminds = "max_alerts = 3\nrepeat_interval = \"1h\"";
+    let config = CONFIG.replace("max_alerts = 3", reminds);
+    let running = Running::with(&format!("{config}{FAST}")).await;
+    running.level(0, "A", "roma", 100).await;
+    running.until(60).await;
+    sells(&running, 1, 6).await;
+    running.until(600).await;
+    sells(&running, 10, 4).await;
+    running.until(4_800).await;
+    let texts = running.texts("room");
+    assert!(texts[0].contains("6 sold, 94 left"), "{texts:#?}");
+    let last = texts.last().unwrap();
+    assert!(last.contains("still open"), "{texts:#?}");
+    assert!(last.contains("10 sold, 90 left"), "{texts:#?}");
+
+    let clock = Clock::starting_at(at(0));
+    let vendor = Arc::new(Moody {
+        answer: |at, _| at_ease(if at < 300 { 500 } else { 200 }),
+        clock: clock.clone(),
+        took: Mutex::default(),
+    });
+    let config = format!("{}{FAST}", at_once(ONE));
+    let running = Running::calling(&config, clock, Arc::clone(&vendor) as _).await;
+    running.level(0, "A", "roma", 100).await;
+    running.until(60).await;
+    sells(&running, 1, 6).await;
+    running.until(200).await;
+    sells(&running, 3, 4).await;
+    running.until(2_000).await;
+    let took = vendor.took.lock().unwrap().clone();
+    assert!(took[0].contains("10 sold, 90 left"), "{took:#?}");
+}
+
+/// Its place is taken out, and with it all that is watched of it there.
+#[tokio::test(start_paused = true)]
+async fn that_an_item_is_closed_is_told_once_whatever_was_told_of_it() {
+    let gathers = "channels = [\"one\"]\ngroup_by = []\ngroup_wait = \"5s\"\n\
+                   group_interval = \"10s\"";
+    let at_once = format!("{}{FAST}", at_once(ONE));
+    let gathered = at_once.replace("channels = [\"one\"]", gathers);
+    for config in [at_once, gathered] {
+        let running = Running::with(&config).await;
+        running.level(0, "A", "roma", 100).await;
+        running.until(60).await;
+        let sale = sold("sale", "generic", 1, "A", "roma", 6);
+        let installation = running.stack.installations.current().await.unwrap();
+        let authority = installation.authority();
+        running.stack.store.apply(&sale, &authority).await.unwrap();
+        running.until(300).await;
+        running.level(5, "A", "roma", 2).await;
+        running.until(600).await;
+        in_order(&running.texts("one"), &["High demand", "Low stock"]);
+        let roma = "[locations.roma]\nname = \"Roma\"\nkind = \"warehouse\"\n";
+        running.configure(&config.replace(roma, "")).await;
+        running.until(3_600).await;
+        let texts = running.texts("one").concat();
+        let closings = texts.matches("Alert closed").count();
+        assert_eq!(closings, 1, "{texts}");
+    }
 }
 
 /// A sentence on how far it had fallen is no news once there is more again.

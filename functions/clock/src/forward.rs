@@ -35,6 +35,9 @@ impl Ticker {
                 is_all &= waiting.len() == count;
             }
             None => {
+                if waiting.is_empty() && is_all {
+                    self.store.none_is_denied(channel).await?;
+                }
                 // What was not tried yet may wait for another.
                 let asks = waiting.iter().position(|it| it.data.has_failed());
                 waiting.drain(..asks.unwrap_or_default());

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 
 use super::deliver::{DeliverError, Deliverer};
 use super::overtaken::Standing;
-use super::trouble::what_is_lost;
+use super::trouble::{leave_out_what_is_over, what_is_lost};
 use super::verdict::recheck;
 use crate::domain::alert::{AlertKind, RevisionKind, Subject};
 use crate::domain::id::{ConnectorName, LocationId};
@@ -124,8 +124,13 @@ impl Deliverer {
                 Some(notes)
             }
             Subject::Channel { channel } if message.kind == AlertKind::ChannelDown => {
-                let destination = self.store.destination(channel).await?;
-                what_is_lost(message, channel, &destination)
+                let mut destination = self.store.destination(channel).await?;
+                let installation = self.installations.current().await?;
+                let noted = destination.held_up.clone();
+                leave_out_what_is_over(&self.store, &installation, channel, &mut destination)
+                    .await?;
+                let is_over = noted != destination.held_up;
+                what_is_lost(message, channel, (&destination, is_over))
             }
             _ => None,
         })

@@ -150,7 +150,7 @@ impl Deliverer {
             && may_be_another
             && let Some(group) = self.store.group(&group).await?
             // Put together a while ago: if it is no longer so, the group says what is.
-            && self.is_outdated(&group.data, &message).await?
+            && self.is_outdated(&group.data, &message, waited).await?
         {
             let reason = "what it says has changed since";
             return Ok(Prepared::Superseded(reason.to_owned()));
@@ -219,7 +219,7 @@ impl Deliverer {
                 Standing::Holds => {}
                 standing => return Ok(standing),
             }
-            if message.kind.tells_what_is_left() {
+            if message.kind.tells_what_is_left() || message.closes_item() {
                 let ear = Ear {
                     channel,
                     group: None,
@@ -231,10 +231,15 @@ impl Deliverer {
             }
         }
         if !message.kind.tells_what_is_left() {
-            return match held_up && !ended {
-                true => Ok(self.what_source_says_now(intent, message).await?),
-                false => Ok(Standing::Holds),
-            };
+            if !held_up || ended {
+                return Ok(Standing::Holds);
+            }
+            if message.kind.is_about_stock() {
+                let watches = self.store.watches(&message.subject).await?;
+                self.take_present_stock(message, &watches, false).await?;
+                return Ok(Standing::Holds);
+            }
+            return self.what_source_says_now(intent, message).await;
         }
         match held_up {
             true => self.bring_up_to_date(intent, message).await,

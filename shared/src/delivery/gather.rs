@@ -2,20 +2,23 @@
 //!
 //! However many members there are, one page of them is in memory at a time.
 
+use std::collections::BTreeSet;
+
 use futures::{StreamExt, TryStreamExt, stream};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::deliver::{DeliverError, Deliverer};
 use super::errand::order_of;
 use super::order;
 use super::overtaken::{Ear, Standing};
+use super::verdict::later;
 use crate::channels::Order;
-use crate::domain::alert::{AlertKind, AlertState, Ending, RevisionKind};
+use crate::domain::alert::{AlertState, Ending, RevisionKind};
 use crate::domain::group::{FlushId, GroupLabel, Phase};
 use crate::domain::message::{Digest, Message};
 use crate::domain::watch::Watch;
 use crate::store::alerts::Watched;
-use crate::store::groups::{Covered, Gathering, Group, Member, Pages, Which};
+use crate::store::groups::{Covered, Covers, Gathering, Group, Member, Pages, Which};
 use crate::store::{StoreError, Stored};
 
 /// How many members are read at once.
@@ -29,6 +32,9 @@ const UNHEARD: &str = "the alert ended before anything of it left";
 
 /// How many alerts are asked side by side whether they are still open.
 const SIDE_BY_SIDE: usize = 16;
+
+/// How long it may take to see whether what a message counts is so.
+const COUNTED_WITHIN: SignedDuration = SignedDuration::from_secs(2);
 
 /// What a group has to say.
 #[derive(Debug, Default)]
@@ -212,9 +218,7 @@ impl Deliverer {
             }
             installation.name_place(&mut words);
             self.take_present_doubts(&mut words).await?;
-            let is_about_stock =
-                words.kind.tells_what_is_left() || words.kind == AlertKind::HighDemand;
-            if is_about_stock {
+            if words.kind.is_about_stock() {
                 let watches = self.store.watches(&words.subject).await?;
                 let later = self.told_since(ear(group), (&watches, &words), member.at);
                 let later = later.await?;
@@ -368,11 +372,17 @@ impl Deliverer {
                 let watches = self.watches_over(&alert.message).await?;
                 let about = (watches.as_slice(), &alert.message);
                 let begun = self.beside_what_has_begun(&group.channel, about, last.at);
-                match begun.await? {
+                let beside = match begun.await? {
+                    Standing::Holds if alert.message.closes_item() => {
+                        self.beside_other_ends(ear(group), about, last.at).await?
+                    }
+                    begun => begun,
+                };
+                match beside {
                     Standing::Holds => {}
                     Standing::Nothing(reason) => return Ok(Some(LeftOut::because(reason))),
                     Standing::Waits(_) => {
-                        let reason = "an alert on what it goes on as is being sent";
+                        let reason = "another alert on the item is being sent";
                         return Ok(Some(LeftOut::until(reason)));
                     }
                 }
@@ -390,52 +400,137 @@ impl Deliverer {
         Ok(is_unheard.then(|| LeftOut::because(UNHEARD)))
     }
 
-    /// Whether what a group's message says of an alert that it names is no longer so: the alert has a later
-    /// revision, or another has told the channel what is left.
+    /// Whether what a group's message says is no longer so: of an alert that it names, which has a later
+    /// revision, or of which another has told the channel what is left; or, where it has `waited`, how many
+    /// there are and how much is left.
     pub(super) async fn is_outdated(
         &self,
         group: &Group,
         message: &Message,
+        waited: bool,
     ) -> Result<bool, DeliverError> {
         let reminds = message.digest.as_ref().is_some_and(|it| it.reminder);
         for said in message.named() {
-            let Some(alert) = self.store.alert(&said.alert).await? else {
-                continue;
-            };
-            if alert.revision > said.revision
-                || self.says_what_is_over(said).await?
-                || self.is_over_at_source(said).await?
+            if self.says_what_is_over(said).await?
+                || self
+                    .has_changed(group, said, (reminds, said.after.is_none()))
+                    .await?
+                || waited && self.says_how_much_was(said).await?
             {
                 return Ok(true);
             }
-            if !alert.kind.tells_what_is_left() && !reminds {
-                continue;
-            }
-            let watches = self.watches_over(said).await?;
-            if reminds && !self.holds_steadily(&alert.id, &watches) {
-                return Ok(true);
-            }
-            if !alert.kind.tells_what_is_left() {
-                continue;
-            }
-            if self.no_news(alert.kind, &watches, said.at).is_some() {
-                return Ok(true);
-            }
-            let intent = self
+        }
+        match &message.digest {
+            Some(digest) if waited => self.counts_what_was(group, digest).await,
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether an alert is not as a group's message has it. `if_open`: what another has told of the item counts
+    /// only while that is open.
+    async fn has_changed(
+        &self,
+        group: &Group,
+        said: &Message,
+        (reminds, if_open): (bool, bool),
+    ) -> Result<bool, DeliverError> {
+        let Some(alert) = self.store.alert(&said.alert).await? else {
+            return Ok(false);
+        };
+        if alert.revision > said.revision || self.is_over_at_source(said).await? {
+            return Ok(true);
+        }
+        if !alert.kind.tells_what_is_left() && !reminds {
+            return Ok(false);
+        }
+        let watches = self.watches_over(said).await?;
+        if reminds && !self.holds_steadily(&alert.id, &watches) {
+            return Ok(true);
+        }
+        if !alert.kind.tells_what_is_left() {
+            return Ok(false);
+        }
+        if self.no_news(alert.kind, &watches, said.at).is_some() {
+            return Ok(true);
+        }
+        let intent = self
+            .store
+            .intent(&said.alert, said.revision, &group.channel);
+        let Some(intent) = intent.await? else {
+            return Ok(false);
+        };
+        let since = intent.data.created_at;
+        let later = self.told_since(ear(group), (&watches, &alert.message), since);
+        let later = later.await?;
+        let if_open = reminds || if_open;
+        Ok(later.iter().any(|it| it.is_open || !if_open))
+    }
+
+    /// Whether a message says how much was left or sold, and it is otherwise now.
+    async fn says_how_much_was(&self, said: &Message) -> Result<bool, DeliverError> {
+        if (said.after, said.sold) == (None, None) || !said.kind.is_about_stock() {
+            return Ok(false);
+        }
+        let watches = self.store.watches(&said.subject).await?;
+        let mut now = said.clone();
+        self.take_present_stock(&mut now, &watches, false).await?;
+        Ok((now.after, now.sold) != (said.after, said.sold))
+    }
+
+    /// Whether a group's message counts what it does not name, and that is not so any more. What there is no
+    /// time to look at is gathered anew: that goes on where it ended.
+    async fn counts_what_was(&self, group: &Group, digest: &Digest) -> Result<bool, DeliverError> {
+        let until = later(self.store.clock().now(), COUNTED_WITHIN);
+        if digest.reminder {
+            let mut open = Gathering::default();
+            let is_all = self.gather_open(group, &mut open, until).await?;
+            return Ok(!is_all || open.total != digest.total);
+        }
+        let named = digest.alerts.iter().chain(&digest.overtaken);
+        let named: BTreeSet<_> = named.map(|it| it.alert.as_str()).collect();
+        if usize::try_from(digest.total).is_ok_and(|total| total <= digest.alerts.len()) {
+            return Ok(false);
+        }
+        let mut left = group.covers.clone().and_then(Covers::left);
+        while let Some(mut covers) = left {
+            let page = self
                 .store
-                .intent(&said.alert, said.revision, &group.channel);
-            let Some(intent) = intent.await? else {
-                continue;
-            };
-            let if_open = reminds || said.after.is_none();
-            let since = intent.data.created_at;
-            let later = self.told_since(ear(group), (&watches, &alert.message), since);
-            let later = later.await?;
-            if later.iter().any(|it| it.is_open || !if_open) {
+                .covered(&group.message(), &covers.token, covers.settled)
+                .await?;
+            let counted = page.iter().filter(|it| it.last && !it.unheard);
+            let counted = counted.map(|it| &it.member);
+            let pending: Vec<_> = counted
+                .filter(|member| !named.contains(member.alert.as_str()))
+                .map(|member| self.is_not_as_counted(group, member))
+                .collect();
+            let changed: Vec<bool> = stream::iter(pending)
+                .buffer_unordered(SIDE_BY_SIDE)
+                .try_collect()
+                .await?;
+            if changed.contains(&true) {
+                return Ok(true);
+            }
+            covers.settled += 1;
+            left = covers.left();
+            if left.is_some() && self.is_over(until) {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    async fn is_not_as_counted(
+        &self,
+        group: &Group,
+        member: &Member,
+    ) -> Result<bool, DeliverError> {
+        let Some(alert) = self.store.alert(&member.alert).await? else {
+            return Ok(false);
+        };
+        if alert.is_over() != member.over {
+            return Ok(true);
+        }
+        self.has_changed(group, &alert.message, (false, true)).await
     }
 
     async fn list(

@@ -12,7 +12,7 @@ use crate::domain::alert::{AlertKind, AlertState, Ending, RevisionKind, Subject}
 use crate::domain::group::GroupId;
 use crate::domain::id::ChannelName;
 use crate::domain::message::{Message, Stock};
-use crate::domain::rule::{Check, total};
+use crate::domain::rule::{Check, Condition, total};
 use crate::domain::watch::{Phase, STILL_OPEN, depth_told};
 use crate::installation::Installation;
 use crate::store::alerts::{Alert, Watched};
@@ -232,8 +232,9 @@ impl Deliverer {
         Ok(heard.await?)
     }
 
-    /// Has a message that is sent some time after it was written say how much is left now, or nothing of it
-    /// where that is not known or does not go with what it says. `is_outdated`: it cannot stay as it is.
+    /// Has a message that is sent some time after it was written say how much is left now, and how much was
+    /// sold by now, or nothing of it where that is not known or does not go with what it says. `is_outdated`:
+    /// it cannot stay as it is.
     pub(super) async fn take_present_stock(
         &self,
         message: &mut Message,
@@ -243,6 +244,16 @@ impl Deliverer {
         let installation = self.installations.current().await?;
         let sources = &installation.authority().quantities;
         let counted = self.counted(&installation, &message.subject).await?;
+        let check = check_of(message, watches);
+        if let (Some(Check::HighDemand(demand)), [position]) =
+            (check, counted.as_deref().unwrap_or_default())
+        {
+            let now = self.store.clock().now();
+            let today = installation.authority().day(&position.location, now);
+            let reading = demand.judge(&position.sold, today);
+            let is_so = reading.condition == Condition::Breached;
+            message.sold = is_so.then_some(reading.sold);
+        }
         let present = match counted {
             Some(positions) if !positions.is_empty() => {
                 let stocks: Vec<_> = positions.iter().map(|it| it.stock(sources)).collect();
@@ -254,7 +265,6 @@ impl Deliverer {
         if present == message.after && !is_outdated {
             return Ok(());
         }
-        let check = check_of(message, watches);
         tells_present(message, present, check, is_outdated);
         Ok(())
     }
@@ -278,7 +288,8 @@ impl Deliverer {
     }
 
     /// What becomes of an alert's end where another alert of the item has ended, too: people hear one of
-    /// them. That of what was out of stock goes first, and the other is sent if that one does not arrive.
+    /// them, of whatever kind where the item is closed. That of what was out of stock goes first, and the other
+    /// is sent if that one does not arrive.
     pub(super) async fn beside_other_ends(
         &self,
         ear: Ear<'_>,
@@ -286,11 +297,14 @@ impl Deliverer {
         since: Timestamp,
     ) -> Result<Standing, StoreError> {
         let now = self.store.clock().now();
-        let is_out = message.kind == AlertKind::OutOfStock;
+        let closes_item = message.closes_item();
+        let place = |kind: AlertKind, alert| (kind != AlertKind::OutOfStock, alert);
+        let ours_goes = place(message.kind, &message.alert);
         let mut standing = Standing::Holds;
         let mut ahead = 0;
         let spoken = watches.iter().map(|stored| &stored.data);
-        let spoken = spoken.filter(|it| it.kind.tells_what_is_left());
+        let spoken = spoken
+            .filter(|it| it.kind.tells_what_is_left() || closes_item && it.kind.is_about_stock());
         for other in spoken.flat_map(|it| &it.watch.spoken_of) {
             let alert = match other.alert == message.alert {
                 true => None,
@@ -307,7 +321,12 @@ impl Deliverer {
             let Some(Stored { data: it, .. }) = intents.iter().find(ours) else {
                 continue;
             };
-            let goes_first = end.kind == AlertKind::OutOfStock && !is_out;
+            let theirs_goes = place(end.kind, &other.alert);
+            // Of two that say the same whatever they are about, one goes first in any case.
+            let goes_first = match closes_item {
+                true => theirs_goes < ours_goes,
+                false => theirs_goes.0 < ours_goes.0,
+            };
             let group = it.group.as_ref().map(|group| group.id(ear.channel));
             let says_so = || format!("the end of alert {} says what is left", other.alert);
             if it.state == IntentState::Delivered {
@@ -332,9 +351,7 @@ impl Deliverer {
                     standing = Standing::Waits(wait);
                 }
             } else if it.in_flight && it.not_before > now {
-                let place = |kind: AlertKind, alert| (kind != AlertKind::OutOfStock, alert);
-                let theirs = place(end.kind, &other.alert);
-                ahead += i32::from(theirs < place(message.kind, &message.alert));
+                ahead += i32::from(theirs_goes < ours_goes);
                 standing = Standing::Waits(BESIDE * (1 + ahead));
             } else if goes_first
                 && it.attempts == 0

@@ -9,6 +9,9 @@ use std::sync::{Mutex, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 
 use super::deliver::{DeliverError, Deliverer};
+use super::verdict::later;
+use super::wording::templates;
+use crate::channels::Order;
 use crate::domain::alert::{AlertState, Ending, RevisionKind, Severity};
 use crate::domain::id::ChannelName;
 use crate::domain::message::{Message, local_time};
@@ -20,10 +23,13 @@ use crate::render::words::one_line;
 use crate::store::alerts::{Alert, Announcement};
 use crate::store::breakers::{Destination, Trouble, TroubleKind, Undelivered};
 use crate::store::intents::{Intent, IntentState};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Stored};
 
 /// A destination that takes nothing for this long is told on the other channels.
 const UNREACHED: SignedDuration = SignedDuration::from_mins(30);
+
+/// How long it may take to find a message that waits.
+const FOUND_WITHIN: SignedDuration = SignedDuration::from_secs(2);
 
 /// The longest piece of a lost message that is quoted, in characters.
 const QUOTED: usize = 200;
@@ -271,11 +277,78 @@ pub async fn tell_if_unreached(
         .and_then(|it| it.why.as_deref());
     let (reason, sentence) = unreached_in_words(installation, since, why);
     let why = (TroubleKind::Refused, &*reason);
+    let mut destination = destination.clone();
+    leave_out_what_is_over(store, installation, channel, &mut destination).await?;
     let waits = destination.held_up.as_ref();
     let said = Some((sentence, waits.map(|it| did_not_carry(&it.text))));
     // Something may have arrived since this was read.
     let holds = |it: &Destination| unreached_since(it, now).is_some();
     begin(store, installation, channel, why, said, holds).await
+}
+
+/// Has what is known of a destination name a message that still waits for it: the one that was noted may be
+/// over by now, or left out. The gravest of the others takes its place.
+pub(super) async fn leave_out_what_is_over(
+    store: &Store,
+    installation: &Installation,
+    channel: &ChannelName,
+    known: &mut Destination,
+) -> Result<(), StoreError> {
+    let Some(noted) = &known.held_up else {
+        return Ok(());
+    };
+    let key = noted.key.strip_suffix(channel.as_str());
+    let key = key.and_then(|it| it.strip_suffix('-')?.rsplit_once('-'));
+    let Some((alert, revision)) = key.and_then(|(of, it)| Some((of, it.parse().ok()?))) else {
+        return Ok(());
+    };
+    let what = (alert, revision, channel);
+    if waits_to_say(store, installation, what).await?.is_some() {
+        return Ok(());
+    }
+    known.held_up = None;
+    let until = later(store.clock().now(), FOUND_WITHIN);
+    let is_single = |it: &Intent| it.group.is_none();
+    let (waiting, _) = store.due_on(channel, until, is_single).await?;
+    for Stored { data: waits, .. } in &waiting {
+        let what = (waits.alert.as_str(), waits.revision, channel);
+        let Some(mut message) = waits_to_say(store, installation, what).await? else {
+            continue;
+        };
+        // An end that was not tried may be of what nobody has heard of.
+        if message.change == RevisionKind::Resolved && !waits.has_failed() {
+            continue;
+        }
+        installation.name_place(&mut message);
+        let words = templates(&installation.config).render(&message, channel);
+        known.held_up = Some(Undelivered {
+            key: waits.key(),
+            text: quoted(&words.text),
+            severity: message.severity,
+        });
+        break;
+    }
+    Ok(())
+}
+
+/// What a delivery says that waits for its channel; `None` if it is settled, or its alert is over and it is
+/// nobody's news any more.
+async fn waits_to_say(
+    store: &Store,
+    installation: &Installation,
+    (id, revision, channel): (&str, u32, &ChannelName),
+) -> Result<Option<Message>, StoreError> {
+    let intent = store.intent(id, revision, channel).await?;
+    if !intent.is_some_and(|it| it.data.is_unsettled()) {
+        return Ok(None);
+    }
+    let configured = installation.config.channels.get(channel);
+    let wants_each = configured.is_some_and(|it| it.kind.order() == Order::Each);
+    match store.alert(id).await? {
+        Some(alert) if alert.revision == revision => Ok(Some(alert.message)),
+        Some(alert) if alert.is_over() && !wants_each => Ok(None),
+        _ => store.earlier_revision(id, revision).await,
+    }
 }
 
 /// Since when nothing has arrived, if that is long enough for people to hear of it.
@@ -340,11 +413,11 @@ fn what_was_lost(channel: &ChannelName, before: &Destination) -> Vec<String> {
 }
 
 /// What a message that a channel is down has to say by now of what the channel has not carried: how much, and
-/// the gravest. `None` if it stays as it is.
+/// the gravest. `None` if it stays as it is. `is_over`: what was noted of it waits no more.
 pub(super) fn what_is_lost(
     message: &Message,
     channel: &ChannelName,
-    known: &Destination,
+    (known, is_over): (&Destination, bool),
 ) -> Option<Vec<String>> {
     let trouble = known.trouble.as_ref()?.alert.as_ref()?;
     let sentence = message.notes.iter().find(|note| !says_why_now(note))?;
@@ -356,7 +429,8 @@ pub(super) fn what_is_lost(
             (count_of_lost(known).filter(|_| is_counted), quoted)
         }
     };
-    if trouble != &message.alert || (&count, &quoted) == (&None, &None) {
+    let is_known = is_over || count.is_some() || quoted.is_some();
+    if trouble != &message.alert || !is_known {
         return None;
     }
     let sentence = std::iter::once(sentence.clone());

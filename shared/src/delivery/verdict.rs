@@ -16,7 +16,7 @@ const GRACE: SignedDuration = SignedDuration::from_mins(1);
 const LIMITED: SignedDuration = SignedDuration::from_hours(24);
 
 /// The least wait after credentials were refused: until a person has looked.
-const CREDENTIALS_WAIT: SignedDuration = SignedDuration::from_mins(15);
+pub(crate) const CREDENTIALS_WAIT: SignedDuration = SignedDuration::from_mins(15);
 
 /// How soon, and how late at most, a channel that is not live is looked at again.
 pub(crate) const RECHECK: (SignedDuration, SignedDuration) =

@@ -62,6 +62,11 @@ impl AlertKind {
     pub const fn tells_what_is_left(self) -> bool {
         matches!(self, Self::LowStock | Self::OutOfStock | Self::BackInStock)
     }
+
+    /// Whether it says how much there is of an item, or was sold.
+    pub const fn is_about_stock(self) -> bool {
+        self.tells_what_is_left() || matches!(self, Self::HighDemand)
+    }
 }
 
 named!(
@@ -131,6 +136,14 @@ impl Ending {
     /// message must not sound as if something had come back.
     pub const fn is_recovery(self) -> bool {
         matches!(self, Self::Recovered)
+    }
+
+    /// Whether it ends all that is watched of an item, whatever the alert is about.
+    pub const fn closes_item(self) -> bool {
+        matches!(
+            self,
+            Self::LocationRemoved | Self::GroupRemoved | Self::Renamed
+        )
     }
 
     /// The reason, as the end of a sentence.

@@ -125,6 +125,11 @@ impl Message {
             && !self.notes.is_empty()
     }
 
+    /// Whether it ends with all that is watched of its item, and says the same as the others' ends.
+    pub fn closes_item(&self) -> bool {
+        self.kind.is_about_stock() && self.ending.is_some_and(Ending::closes_item)
+    }
+
     /// The quantity that the rule compares, of these.
     pub fn judged(&self, stock: &Stock) -> i64 {
         self.basis.unwrap_or(Basis::Available).of(stock)

@@ -312,7 +312,18 @@ fn closed(message: &Message, before_place: Option<&str>, sku: Option<&str>) -> O
                 format!("Alert closed: {product} – its vehicles are {name} now.")
             }
             Some(sku) => format!("Alert closed: {product} – it goes on as SKU {sku}."),
-            None => format!("Alert closed: {product} – {}.", ending.in_words()),
+            None => {
+                let why = ending.in_words();
+                // Other alerts of the item may go on.
+                let rest = why.strip_prefix("no longer watched,");
+                let rest = rest.filter(|_| message.kind.is_about_stock() && !ending.closes_item());
+                let kind = message.kind.name().replace('_', " ");
+                let why = match rest {
+                    Some(rest) => Cow::Owned(format!("no longer watched for {kind},{rest}")),
+                    None => Cow::Borrowed(why),
+                };
+                format!("Alert closed: {product} – {why}.")
+            }
         },
     )
 }

@@ -18,7 +18,7 @@ use super::{Store, StoreError, keys};
 use crate::delivery::breaker::{Breaker, Change, Pass, Turn};
 use crate::delivery::links::LinkKey;
 use crate::delivery::outcome::Outcome;
-use crate::delivery::verdict::{due_after, later};
+use crate::delivery::verdict::{CREDENTIALS_WAIT, due_after, later};
 use crate::domain::alert::{Severity, named};
 use crate::domain::id::ChannelName;
 use crate::domain::watch::Moment;
@@ -52,6 +52,9 @@ pub struct Destination {
     /// That it cannot be reached, or answers that it cannot take anything now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing: Option<Failing>,
+    /// That it refuses the credentials, while a message waits for that to be mended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denied: Option<Denied>,
     /// Until when, at the latest, a message that failed there is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tried_by: Option<Moment>,
@@ -102,13 +105,16 @@ impl Destination {
 
     /// Whether a message waits for it, and nobody has asked for a while whether it is back.
     pub fn is_to_be_asked(&self, now: Timestamp) -> bool {
-        let waits = self.tried_by.is_some_and(|by| by.0 > now);
         let rests = self.rests_until.is_some_and(|until| until.0 > now);
-        let asked = self.failing.as_ref().map(|it| it.until.0 - LULL);
-        waits
-            && !rests
+        let failing = self.failing.as_ref().zip(self.tried_by);
+        let failing = failing.map(|(it, by)| (it.until.0 - LULL, by, ASKED_EVERY));
+        let denied = self.denied.as_ref();
+        let denied = denied.map(|it| (it.at.0, it.tried_by, CREDENTIALS_WAIT));
+        !rests
             && self.breaker.may_be_asked(now)
-            && asked.is_some_and(|at| now.duration_since(at) >= ASKED_EVERY)
+            && failing.or(denied).is_some_and(|(asked, tried_by, every)| {
+                tried_by.0 > now && now.duration_since(asked) >= every
+            })
     }
 
     /// Nothing that it has refused is to be told any more.
@@ -209,6 +215,15 @@ impl Failing {
     pub fn since(&self, now: Timestamp) -> Option<Timestamp> {
         (now <= self.until.0).then_some(self.since.0)
     }
+}
+
+/// An attempt at which a destination refused the credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Denied {
+    /// When that was.
+    at: Moment,
+    /// Until when, at the latest, a message that it refused is tried again.
+    tried_by: Moment,
 }
 
 named!(
@@ -316,6 +331,14 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.change_destination("note what is brought forward", channel, |to, _| {
             to.back.take_if(|since| *since == back);
+        })
+        .await
+    }
+
+    /// Notes that no message waits for a destination to accept its credentials.
+    pub async fn none_is_denied(&self, channel: &ChannelName) -> Result<(), StoreError> {
+        self.change_destination("note that nothing waits", channel, |to, _| {
+            to.denied = None;
         })
         .await
     }
@@ -440,6 +463,17 @@ impl Store {
                     to.tried_by.max(Some(Moment(by)))
                 }
                 (Some(_), _) => to.tried_by.filter(|by| by.0 >= now),
+            };
+            let known = to.denied.take();
+            to.denied = match (outcome, fate) {
+                (Outcome::Denied { .. }, Fate::Again(wait)) => {
+                    let by = Moment(later(due_after(now, wait), TAKEN_UP));
+                    let by = known.map_or(by, |it| it.tried_by.max(by));
+                    let at = Moment(now);
+                    Some(Denied { at, tried_by: by })
+                }
+                (Outcome::Delivered { .. }, _) => None,
+                _ => known,
             };
             let arrived = matches!(outcome, Outcome::Delivered { .. });
             to.rests_until.take_if(|until| until.0 <= now);

@@ -22,6 +22,10 @@ const AHEAD: SignedDuration = SignedDuration::from_hours(14);
 /// What is tried within this comes by itself.
 const SOON: SignedDuration = SignedDuration::from_secs(30);
 
+/// So many of a channel's messages are read in one shard of what is due, the first that are: there may be very
+/// many, and the next tick goes on.
+const MOST_READ: usize = 64;
+
 /// How long a message is left alone that was brought forward and failed all the same: so long for each time.
 const LEFT_ALONE: SignedDuration = SignedDuration::from_mins(5);
 
@@ -46,20 +50,34 @@ impl Intent {
 }
 
 impl Store {
-    /// What waits on a channel for its own time, the gravest first; what of it could be read by `until`, and
-    /// whether that is all.
+    /// What waits on a channel for its own time, the gravest first; what of it could be read by `until`, so
+    /// many at most, and whether that is all.
     pub async fn waiting(
         &self,
         channel: &ChannelName,
         until: Timestamp,
     ) -> Result<(Vec<Stored<Intent>>, bool), StoreError> {
         let now = self.clock.now();
-        let by = later(now, AHEAD);
+        self.due_on(channel, until, |it| it.waits(now)).await
+    }
+
+    /// The same of what is to be tried on a channel at all, and is of this sort.
+    pub(crate) async fn due_on(
+        &self,
+        channel: &ChannelName,
+        until: Timestamp,
+        is_meant: impl Fn(&Intent) -> bool,
+    ) -> Result<(Vec<Stored<Intent>>, bool), StoreError> {
+        let by = later(self.clock.now(), AHEAD);
         let mut waiting = Vec::new();
         let mut is_all = true;
         'all: for shard in Self::due_shards() {
-            let mut cursor = None;
-            loop {
+            let (mut cursor, mut read) = (None, 0);
+            'shard: loop {
+                if self.clock.now() >= until {
+                    is_all = false;
+                    break 'all;
+                }
                 let page = self.due_keys(shard, by, cursor.as_deref(), 100).await?;
                 for key in &page.items {
                     let intent = key.sk.strip_prefix("intent#");
@@ -71,12 +89,17 @@ impl Store {
                         is_all = false;
                         break 'all;
                     }
+                    if read >= MOST_READ {
+                        is_all = false;
+                        break 'shard;
+                    }
+                    read += 1;
                     let due = match self.due(key, by).await {
                         Err(error) if !error.is_transient() => continue,
                         due => due?,
                     };
                     if let Some(Due::Intent(stored)) = due
-                        && stored.data.waits(now)
+                        && is_meant(&stored.data)
                     {
                         // A group may have anything to say.
                         let alert = self.alert(&stored.data.alert).await?;

@@ -209,7 +209,8 @@ impl Store {
         let channel = &what.channel;
         let mut intents = self.intents_on(&alert.id, channel).await?;
         let Some(last) = intents.pop() else {
-            let told = self.tell_of(alert, channel, installation).await?;
+            let knows = self.knew_by_another_name(alert, channel, installation);
+            let told = !knows.await? && self.tell_of(alert, channel, installation).await?;
             return Ok(Sent::new(told));
         };
         if alert.state == AlertState::Resolved {
@@ -272,6 +273,29 @@ impl Store {
                 })
             }
         }
+    }
+
+    /// Whether the last of an alert arrived on a channel, or may have, while that had another name.
+    async fn knew_by_another_name(
+        &self,
+        alert: &Alert,
+        channel: &ChannelName,
+        installation: &Installation,
+    ) -> Result<bool, StoreError> {
+        for former in &alert.told {
+            let now = installation.by_their_names(std::slice::from_ref(former));
+            if former == channel || !now.contains(channel) {
+                continue;
+            }
+            let last = self.intents_on(&alert.id, former).await?.pop();
+            let knows = |it: Stored<Intent>| {
+                it.data.revision == alert.revision && it.data.may_have_reached()
+            };
+            if last.is_some_and(knows) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Writes what becomes of an alert's last delivery, and of those before it that were lost that they are

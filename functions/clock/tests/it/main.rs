@@ -821,6 +821,88 @@ async fn while_a_message_waits_its_destination_is_asked_every_few_minutes_and_it
     pump.stop().await;
 }
 
+/// And nothing else is ever said there.
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_credentials_to_be_accepted_leaves_soon_after_they_are() {
+    let desk = Desk::new(&webhooks(&[("ops", "")])).await;
+    let world = &desk.world;
+    let pump = world.notifying();
+    world.vendors.always(HOST, Answer::Status(401));
+    let which = world.open("a1", &["ops"]).await.remove(0);
+    world.announce(&which).await;
+    let passes = async |count: u64| {
+        for _ in 0..count {
+            minutes(2).await;
+            desk.tick().await.unwrap();
+        }
+    };
+    passes(3 * 30).await;
+    world.vendors.always(HOST, Answer::Status(200));
+    passes(10).await;
+    let intent = world.intent(&which).await;
+    assert_eq!(intent.state, IntentState::Delivered, "{intent:?}");
+    let seen = world.vendors.seen(HOST);
+    for pair in seen.windows(2) {
+        // A vendor may take many wrong ones for an attack.
+        let apart = pair[1].at.duration_since(pair[0].at);
+        assert!(apart >= SignedDuration::from_mins(14), "{apart}");
+    }
+    pump.stop().await;
+}
+
+/// The other is over before anybody hears that they do not arrive; and then so is this one.
+#[tokio::test(start_paused = true)]
+async fn that_nothing_arrives_is_told_with_a_message_that_still_waits() {
+    let chat = "[channels.chat]\nkind = 'slack'\ntoken = 'env:SECRET'\n\
+        channel = 'C1'\nbase_url = 'https://chat.example.com'\n";
+    let desk = Desk::new(&(chat.to_owned() + &webhooks(&[("other", "")]))).await;
+    let world = &desk.world;
+    let down = Answer::Status(503);
+    world.vendors.always("chat.example.com", down);
+    let mut all = Vec::new();
+    for alert in ["grave/out", "a2"] {
+        let which = world.open(alert, &["chat"]).await.remove(0);
+        world.look(&which).await;
+        all.push(which);
+    }
+    minutes(10).await;
+    world.resolve("grave/out", &["chat"]).await;
+    minutes(19).await;
+    world.look(&all[1]).await;
+    minutes(2).await;
+    desk.tick().await.unwrap();
+    let open = world.store.alerts(AlertState::Open, None, 9).await.unwrap();
+    let mut open = open.items.into_iter();
+    let told = open.find(|it| it.kind == AlertKind::ChannelDown).unwrap();
+    let notes = told.message.notes.concat();
+    assert!(notes.contains("It did not carry: Low stock"), "{notes}");
+    world.resolve("a2", &["chat"]).await;
+    minutes(1).await;
+    let which = world.store.intents_of(&told.id).await.unwrap();
+    world.look(&IntentRef::from(&which[0])).await;
+    let seen = world.vendors.seen("other.example.com").remove(0).body;
+    assert!(seen.contains("Nothing has arrived since"), "{seen}");
+    assert!(!seen.contains("It did not carry"), "{seen}");
+}
+
+/// There may be very many, and each is read.
+#[tokio::test(start_paused = true)]
+async fn of_what_waits_on_a_channel_no_more_is_read_at_once_than_one_tick_can() {
+    let desk = Desk::new(&webhooks(&[("ops", "")])).await;
+    let store = &desk.world.store;
+    let ops = "ops".parse().unwrap();
+    // What is due of one alert stands in one shard.
+    desk.world.open("a1", &["ops"]).await;
+    for revision in 2..=70 {
+        let due_at = desk.world.clock.now() + SignedDuration::from_mins(1);
+        let updated = RevisionKind::Updated;
+        let written = desk.world.write("a1", revision, updated, &["ops"], due_at);
+        written.await;
+        let (_, is_all) = store.waiting(&ops, desk.world.deadline()).await.unwrap();
+        assert_eq!(is_all, revision <= 64, "{revision}");
+    }
+}
+
 /// It may be the message.
 #[tokio::test(start_paused = true)]
 async fn what_fails_beside_messages_that_arrive_is_not_tried_with_each_of_them() {

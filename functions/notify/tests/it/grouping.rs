@@ -683,6 +683,107 @@ async fn a_group_says_what_is_true_when_the_vendor_takes_it() {
     line.stop().await;
 }
 
+/// Also of those that it does not name.
+#[tokio::test(start_paused = true)]
+async fn a_group_counts_what_is_so_when_its_vendor_takes_it() {
+    let one = Pace {
+        most: 1,
+        ..pace(10, 20, None)
+    };
+    let line = Timeline::new(&[("ops", "")], one).await;
+    let vendors = &line.world.vendors;
+    vendors.first("ops.example.com", [Answer::After(429, 20)]);
+    line.until(10).await;
+    for alert in ["a1", "a2", "a3"] {
+        line.say(alert, 1, Opened, &["ops"]).await;
+    }
+    // Refused at 20; due again from 40 on.
+    line.until(30).await;
+    line.say("a3", 2, Resolved, &["ops"]).await;
+    line.until(200).await;
+    let told: Vec<_> = line.told("ops").into_iter().map(|it| it.1).collect();
+    assert_eq!(
+        told,
+        [["new 3+0", "a1/1 opened"], ["new 2+0", "a1/1 opened"]]
+    );
+    line.stop().await;
+}
+
+/// Its vendor did not take it at once, and meanwhile one that it does not name is over: the next one says so.
+#[tokio::test(start_paused = true)]
+async fn a_reminder_counts_what_is_open_when_it_leaves() {
+    let one = Pace {
+        most: 1,
+        ..pace(10, 10, Some(50))
+    };
+    let line = Timeline::new(&[("ops", "")], one).await;
+    for alert in ["a1", "a2", "a3"] {
+        line.say(alert, 1, Opened, &["ops"]).await;
+    }
+    line.until(40).await;
+    let refusals = [503].map(Answer::Status);
+    line.world.vendors.first("ops.example.com", refusals);
+    line.until(61).await;
+    let now = line.world.clock.now();
+    line.world.write("a3", 2, Resolved, &[], now).await;
+    line.until(130).await;
+    let told: Vec<_> = line.told("ops").into_iter().map(|it| it.1).collect();
+    let all = [
+        ["new 3+0", "a1/1 opened"],
+        ["still 3+0", "a1/1 opened"],
+        ["still 2+0", "a1/1 opened"],
+    ];
+    assert_eq!(told, all);
+    line.stop().await;
+}
+
+/// It was low before, and is still.
+#[tokio::test(start_paused = true)]
+async fn a_group_says_how_much_is_left_when_its_vendor_takes_it() {
+    let line = Timeline::new(&[("ops", "")], pace(10, 20, None)).await;
+    let world = &line.world;
+    world
+        .vendors
+        .first("ops.example.com", [Answer::After(429, 20)]);
+    states(world, line.start, 2).await;
+    line.until(10).await;
+    line.say("OIL@north/low", 1, Opened, &["ops"]).await;
+    line.until(30).await;
+    states(world, world.clock.now(), 1).await;
+    line.until(200).await;
+    let seen = world.vendors.seen("ops.example.com");
+    let left = seen.iter().map(|seen| {
+        let body: Value = serde_json::from_str(&seen.body).unwrap();
+        body["data"]["after"]["available"].as_i64().unwrap()
+    });
+    assert_eq!(left.collect::<Vec<_>>(), [2, 1]);
+    line.stop().await;
+}
+
+/// Has a till state how much oil there is in the north.
+async fn states(world: &World, at: Timestamp, on_hand: i64) {
+    let stated = StockEvent {
+        id: format!("level-{on_hand}").parse().unwrap(),
+        source: "till".parse().unwrap(),
+        at,
+        actor: None,
+        change: Change::LevelSet {
+            product: "OIL".parse().unwrap(),
+            location: "north".parse().unwrap(),
+            level: Level {
+                on_hand,
+                reserved: None,
+                incoming: None,
+                unavailable: None,
+            },
+            version: Version::at(at),
+            called: None,
+        },
+    };
+    let applied = world.store.apply(&stated, &Authority::default()).await;
+    applied.unwrap();
+}
+
 /// Nobody is told the end of what nobody was told had begun.
 #[tokio::test(start_paused = true)]
 async fn what_is_over_before_its_group_speaks_is_not_told() {
@@ -961,27 +1062,7 @@ async fn a_group_reminds_nobody_of_what_a_silent_sender_has_stated() {
     let world = &line.world;
     let till = "[connectors.till]\nkind = 'generic'\nstale_after = '2h'\nwebhook = { secret = 'env:SECRET' }\n";
     world.configure(&(reminding(&[("ops", "")]) + till)).await;
-    let at = line.start - SignedDuration::from_hours(1);
-    let stated = StockEvent {
-        id: "level-1".parse().unwrap(),
-        source: "till".parse().unwrap(),
-        at,
-        actor: None,
-        change: Change::LevelSet {
-            product: "OIL".parse().unwrap(),
-            location: "north".parse().unwrap(),
-            level: Level {
-                on_hand: 2,
-                reserved: None,
-                incoming: None,
-                unavailable: None,
-            },
-            version: Version::at(at),
-            called: None,
-        },
-    };
-    let applied = world.store.apply(&stated, &Authority::default()).await;
-    applied.unwrap();
+    states(world, line.start - SignedDuration::from_hours(1), 2).await;
     line.say("OIL@north/low", 1, Opened, &["ops"]).await;
     line.until(15).await;
     world.open("till/stale", &[]).await;
@@ -1281,6 +1362,38 @@ async fn each_message_of_a_group_is_off_the_count_once_wherever_a_process_dies_o
         deaths += 1;
     }
     assert!(deaths > 8, "{deaths}");
+}
+
+/// Of a message with two alerts one is sent again, and then the other.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_sent_again_alert_by_alert_is_taken_off_the_count_once() {
+    let line = Timeline::new(&[("ops", ""), ("other", "")], pace(10, 600, None)).await;
+    let world = &line.world;
+    world.vendors.always("ops.example.com", Answer::Status(410));
+    let alone = world.open("b1", &["ops"]).await.remove(0);
+    world.look(&alone).await;
+    line.say("a1", 1, Opened, &["ops"]).await;
+    line.say("a2", 1, Opened, &["ops"]).await;
+    line.until(100).await;
+    let refused = async || world.destination("ops").await.refused;
+    assert_eq!(refused().await, 2);
+    for (alert, left, until) in [("a1", 1, 110), ("a2", 2, 120)] {
+        let what = Resend {
+            channel: "ops".parse().unwrap(),
+            alert: Some(alert.to_owned()),
+            cursor: None,
+        };
+        assert_eq!(world.resend(&what).await.deliveries, 1, "{alert}");
+        assert_eq!(refused().await, left, "{alert}");
+        let group = line.belongs.id(&what.channel);
+        let group = world.store.group(&group).await.unwrap().unwrap().data;
+        let message = group.intent(world.clock.now());
+        assert_eq!(world.bus.announce(&[message]).await, 1);
+        // Which is refused as well.
+        line.until(until).await;
+        assert_eq!(refused().await, left + 1, "{alert}");
+    }
+    line.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
