@@ -575,6 +575,8 @@ async fn a_source_that_spells_a_make_or_category_otherwise_than_the_rules_is_tol
     assert_eq!(apply.send().await.status, 200);
     assert_eq!(notes().await, [""; 0], "nothing is known at all");
     let (first, second) = ("SCBCG2ZG0RC012345", "SJAAX14V4RC004321");
+    scene.described("OIL", "Oil", "Oil").await;
+    scene.described("MUG", "Mug", "gifts").await;
     scene.vehicle_of("Land-Rover", first, "london").await;
     scene.vehicle_of("JAGUAR", second, "london").await;
     scene.described("PAD", "Pad", "brake pads").await;
