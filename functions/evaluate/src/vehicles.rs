@@ -21,8 +21,6 @@ use crate::words::link;
 use crate::{EvaluateError, Evaluator};
 
 const ATTEMPTS: usize = 8;
-/// When it is looked at first whether the next file of a source says the same.
-const SOON: SignedDuration = SignedDuration::from_mins(5);
 
 impl Evaluator {
     /// Looks for rivals of a vehicle's holder.
@@ -44,7 +42,9 @@ impl Evaluator {
         for rival in &resolved.rivals {
             // Nobody may sell it twice; of a vehicle that is there, or is there again, one of them may yet
             // give way.
-            let is_back = has_left && resolved.location.as_ref() == Some(&rival.1);
+            let has_sold_it = unit.word_of(&rival.0).is_some_and(UnitState::is_departure);
+            let is_there = has_left && resolved.location.as_ref() == Some(&rival.1);
+            let is_back = is_there && !has_sold_it;
             let by = match has_left {
                 true => resolved.holder.as_ref().filter(|_| is_back),
                 false => resolved.placed_by.as_ref(),
@@ -58,10 +58,7 @@ impl Evaluator {
                         false => Listed::Still,
                     }
                 }
-                Some(known) => {
-                    let stands = self.stands(installation, unit, &known, &authority);
-                    stands.await?
-                }
+                Some(known) => self.stands(installation, &known),
                 None => Listed::Still,
             };
             match listed {
@@ -79,11 +76,14 @@ impl Evaluator {
                 true => LAG.max(installation.config.alerts.conflict_after),
                 false => LAG,
             };
+            let claim = (outdated.source.clone(), outdated.location.clone());
             match self.still_listed(unit, outdated, wait, &authority).await? {
-                Listed::Still => {
-                    rivals.push((outdated.source.clone(), outdated.location.clone()));
+                Listed::Still => rivals.push(claim),
+                // What people know of is not over with the sale.
+                Listed::Perhaps(at) => {
+                    waiting.push(claim);
+                    again(at);
                 }
-                Listed::Perhaps(at) => again(at),
                 Listed::NotYet => {}
             }
         }
@@ -190,12 +190,13 @@ impl Evaluator {
         authority: &Authority,
     ) -> Result<Listed, StoreError> {
         let Outdated { source, since, .. } = outdated;
-        if !authority.quantities.whole_files.contains(source) {
-            return Ok(Listed::NotYet);
-        }
         let (now, until) = (self.store.clock().now(), later(*since, wait));
         if now < until {
             return Ok(Listed::Perhaps(until));
+        }
+        // Of what only tells changes, what it said last holds.
+        if !authority.quantities.whole_files.contains(source) {
+            return Ok(Listed::Still);
         }
         Ok(match self.listed_until(source, unit).await? {
             None => Listed::NotYet,
@@ -207,30 +208,13 @@ impl Evaluator {
 
     /// Whether the one of two sources that said first where a vehicle is stands by that, although the other
     /// has it elsewhere since. Where a vehicle is brought from one rooftop to another, the system of the one
-    /// hears of it before that of the other.
-    async fn stands(
-        &self,
-        installation: &Installation,
-        unit: &Unit,
-        known: &Contradiction,
-        authority: &Authority,
-    ) -> Result<Listed, StoreError> {
-        let Contradiction { earlier, since, .. } = known;
-        let wait = installation.config.alerts.conflict_after;
-        let (now, until) = (self.store.clock().now(), later(*since, wait));
-        if known.stands || now >= until {
-            return Ok(Listed::Still);
+    /// hears of it before that of the other, and a file that goes on as it was may be of the day before.
+    fn stands(&self, installation: &Installation, known: &Contradiction) -> Listed {
+        let until = later(known.since, installation.config.alerts.conflict_after);
+        match known.stands || self.store.clock().now() >= until {
+            true => Listed::Still,
+            false => Listed::Perhaps(until),
         }
-        if !authority.quantities.whole_files.contains(earlier) {
-            return Ok(Listed::Perhaps(until));
-        }
-        let listed = self.listed_until(earlier, unit).await?;
-        if listed > Some(Moment(*since)) {
-            return Ok(Listed::Still);
-        }
-        // Its next file may say so again.
-        let soon = SOON.max(now.duration_since(*since) / 4);
-        Ok(Listed::Perhaps(until.min(later(now, soon))))
     }
 
     /// Until when a source has listed a vehicle by its whole files, if it does.

@@ -133,8 +133,8 @@ settings! {
         /// How long it must be steady before people are told anything again.
         flap_steady: SignedDuration = SignedDuration::from_mins(30),
         /// After how long people are told of a vehicle that two sources have at two places (`conflict`),
-        /// where the one that said so first has said nothing of it since. If it says so again, as by its
-        /// next file, they are told then. And after how long of one that a source lists at the place
+        /// where the one that said so first has said nothing new of it since. If it says so anew, they are
+        /// told then. And after how long of one that a source lists at the place
         /// from which another has sold it: it has it again, or lists it anew, or goes on listing it for a
         /// day.
         conflict_after: SignedDuration = SignedDuration::from_hours(24),

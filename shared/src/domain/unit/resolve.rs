@@ -47,17 +47,19 @@ impl<'a> Report<'a> {
     }
 
     /// Another who says that it left from elsewhere, and where, as long as both say so. Of two sales that are
-    /// far apart, or of which the later report says only that it was sold by then, nobody knows that they are
-    /// one.
+    /// far apart, of a vehicle that the later one did not list meanwhile, or of which the later report says only
+    /// that it was sold by then, nobody knows that they are one.
     fn contradicted_by(&self, other: &Self) -> Option<(ConnectorName, LocationId)> {
         let (place, theirs) = (self.place()?, other.place()?);
         let says_so = |it: &Self| it.claim.state.value().is_some_and(|it| it.is_departure());
         let is_undated = |it: &Self| it.claim.undated == Some(it.version);
-        let apart = self.version.at.duration_since(other.version.at).abs();
-        let later = [self, other]
-            .into_iter()
-            .max_by_key(|it| (it.version, is_undated(it)))?;
-        let may_be_one = apart <= LAG && !is_undated(later);
+        let mut both = [self, other];
+        both.sort_by_key(|it| (it.version, is_undated(it)));
+        let [first, later] = both;
+        let listed = later.claim.state.at(first.version);
+        let listed = listed.is_some_and(|state| state.is_present());
+        let apart = later.version.at.duration_since(first.version.at);
+        let may_be_one = (apart <= LAG || listed) && !is_undated(later);
         let contradicts = may_be_one && place != theirs && says_so(self) && says_so(other);
         contradicts.then(|| (other.source.clone(), theirs.clone()))
     }

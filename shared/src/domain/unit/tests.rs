@@ -771,6 +771,15 @@ fn two_sales_of_one_vehicle_at_two_rooftops_contradict_each_other_as_long_as_bot
             &[],
         ),
         (vec![sales[0].clone(), ("two", undated(9, "milano"))], &[]),
+        // Who lists it after the first sale and sells it days later has sold it a second time.
+        (
+            vec![
+                listed[1].clone(),
+                sales[0].clone(),
+                ("two", report(3 * 1440, Sold, "milano")),
+            ],
+            two,
+        ),
         (
             vec![
                 listed[0].clone(),
