@@ -1,5 +1,6 @@
 //! Imports: what the dry run says is what happens, and a bad row rejects only itself.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -123,6 +124,43 @@ impl Interference for Cut {
     }
 }
 
+/// The same where the shelf is filled up and a new season has another threshold, and the other way round.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_low_meanwhile_that_has_enough_before_and_after_an_import() {
+    for (before, after) in [("20,5", "50,40"), ("50,40", "20,5")] {
+        let mut seen = BTreeSet::new();
+        for calls in 1.. {
+            let cut = Arc::new(Cut(AtomicI64::new(i64::MAX)));
+            let scene = Scene::behind(cut.clone()).await;
+            let header = "product,location,on_hand,threshold";
+            let import = async |row: &str, calls: i64| {
+                cut.0.store(calls, Ordering::SeqCst);
+                let ask = scene
+                    .ask("POST", "/api/v1/imports?name=rows.csv")
+                    .header("idempotency-key", row);
+                let csv = format!("{header}\nOIL,north,{row}\n");
+                let status = ask.body("text/csv", &csv).send().await.status;
+                cut.0.store(i64::MAX, Ordering::SeqCst);
+                status == 200
+            };
+            assert!(import(before, i64::MAX).await);
+            let is_done = import(after, calls).await;
+            let path = "/api/v1/explain?product=OIL&location=north";
+            let explained = scene.get(path).await.body;
+            let kind = &explained["kinds"][0];
+            assert_ne!(
+                kind["condition"], "breached",
+                "{before} {after} {calls}: {explained}"
+            );
+            seen.insert(format!("{} {}", explained["stock"]["on_hand"], kind["why"]));
+            if is_done {
+                break;
+            }
+        }
+        assert!(seen.len() > 2, "as before, half done, as after: {seen:?}");
+    }
+}
+
 /// The evaluator may look between any two writes.
 #[tokio::test(start_paused = true)]
 async fn stock_is_never_there_before_the_threshold_and_the_category_that_came_with_it() {
@@ -199,7 +237,9 @@ async fn of_a_count_that_is_refused_after_its_threshold_was_set_the_answer_says_
         let sold_out = Arc::new(SoldOut::default());
         let scene = Scene::behind(sold_out.clone()).await;
         assert!(sold_out.store.set(scene.store.clone()).is_ok());
-        scene.stated("OIL", "north", 900_000).await;
+        for units in [900_000, 1_700_000] {
+            scene.stated("OIL", "north", units).await;
+        }
         sold_out.left.store(calls, Ordering::SeqCst);
         let answer = import(&scene, csv, false, 2).await;
         let is_over = sold_out.left.load(Ordering::SeqCst) > 0;

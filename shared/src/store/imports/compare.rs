@@ -199,7 +199,7 @@ impl Import {
         imported.rejected.extend(refused);
         rows.retain(|line| !refused_lines.contains(&line.line));
         let known = context.known(store, &rows).await?;
-        // Stock goes last, or it would be judged by the thresholds and the category of before. What it is
+        // Stock that falls goes last, or it would be judged by the thresholds and the category of before. What it is
         // refused for is seen only as it is counted, so that is tried before anything of its row is set.
         let (counts, limits) = (
             parts.iter().any(|part| part.said.is_some()),
@@ -225,6 +225,24 @@ impl Import {
                 }
                 Err(rejected) => {
                     refused_lines.insert(line);
+                    imported.rejected.push(rejected);
+                }
+            }
+        }
+        // Of what there is more by the row, that goes first: there was too little before, or there is enough by
+        // the new threshold only with it.
+        let counted = counted.into_iter().filter_map(|part| part.said);
+        let counted = counted.filter(|line| taken_lines.contains(&line.line));
+        let (more, counted): (Vec<_>, Vec<_>) =
+            counted.partition(|line| context.is_more(line, &known));
+        let more = more.into_iter().map(Part::from).collect();
+        for (line, outcome) in context.set_all(store, more, &known).await? {
+            match outcome {
+                Ok((difference, _)) => imported.differences.extend(difference),
+                // It stands otherwise than a moment ago.
+                Err(rejected) => {
+                    taken_lines.remove(&line);
+                    thresholds.retain(|taken| taken.line != line);
                     imported.rejected.push(rejected);
                 }
             }
@@ -257,9 +275,7 @@ impl Import {
                 }
             }
         }
-        let counted = counted.into_iter().filter_map(|part| part.said);
-        let counted = counted.filter(|line| taken_lines.contains(&line.line));
-        let counted = counted.map(Part::from).collect();
+        let counted = counted.into_iter().map(Part::from).collect();
         for (line, outcome) in context.set_all(store, counted, &known).await? {
             match outcome {
                 Ok((difference, _)) => imported.differences.extend(difference),
@@ -385,6 +401,22 @@ impl Context<'_> {
             said,
             threshold,
         })))
+    }
+
+    /// Whether a row counts more than there was.
+    fn is_more(&self, line: &Line, known: &Known) -> bool {
+        let Row::Stock {
+            product,
+            location,
+            on_hand,
+        } = &line.row
+        else {
+            return false;
+        };
+        let before = known
+            .position(product, location)
+            .and_then(|it| it.balance(&self.authority.quantities));
+        before.is_some_and(|before| before < *on_hand)
     }
 
     /// What is known of what the rows count and describe.
