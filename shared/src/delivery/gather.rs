@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, future, stream};
 use jiff::{SignedDuration, Timestamp};
 
 use super::deliver::{DeliverError, Deliverer};
@@ -410,13 +410,12 @@ impl Deliverer {
         waited: bool,
     ) -> Result<bool, DeliverError> {
         let reminds = message.digest.as_ref().is_some_and(|it| it.reminder);
-        for said in message.named() {
-            if self.says_what_is_over(said).await?
-                || self
-                    .has_changed(group, said, (reminds, said.after.is_none()))
-                    .await?
-                || waited && self.says_how_much_was(said).await?
-            {
+        let named = message.named().iter();
+        let looked = named.map(|said| self.is_not_as_said(group, said, (reminds, waited)));
+        let looked: Vec<_> = looked.collect();
+        let mut looked = stream::iter(looked).buffer_unordered(SIDE_BY_SIDE);
+        while let Some(is_outdated) = looked.try_next().await? {
+            if is_outdated {
                 return Ok(true);
             }
         }
@@ -424,6 +423,18 @@ impl Deliverer {
             Some(digest) if waited => self.counts_what_was(group, digest).await,
             _ => Ok(false),
         }
+    }
+
+    async fn is_not_as_said(
+        &self,
+        group: &Group,
+        said: &Message,
+        (reminds, waited): (bool, bool),
+    ) -> Result<bool, DeliverError> {
+        let counts = (reminds, said.after.is_none());
+        Ok(self.says_what_is_over(said).await?
+            || self.has_changed(group, said, counts).await?
+            || waited && self.says_how_much_was(said).await?)
     }
 
     /// Whether an alert is not as a group's message has it. `if_open`: what another has told of the item counts
@@ -477,14 +488,14 @@ impl Deliverer {
         Ok((now.after, now.sold) != (said.after, said.sold))
     }
 
-    /// Whether a group's message counts what it does not name, and that is not so any more. What there is no
-    /// time to look at is gathered anew: that goes on where it ended.
+    /// Whether a group's message counts what it does not name, and that is not so any more. It leaves as it is
+    /// where there is no time to look at all of that: a count that is a little old is better than none.
     async fn counts_what_was(&self, group: &Group, digest: &Digest) -> Result<bool, DeliverError> {
         let until = later(self.store.clock().now(), COUNTED_WITHIN);
         if digest.reminder {
             let mut open = Gathering::default();
             let is_all = self.gather_open(group, &mut open, until).await?;
-            return Ok(!is_all || open.total != digest.total);
+            return Ok(is_all && open.total != digest.total);
         }
         let named = digest.alerts.iter().chain(&digest.overtaken);
         let named: BTreeSet<_> = named.map(|it| it.alert.as_str()).collect();
@@ -499,22 +510,21 @@ impl Deliverer {
                 .await?;
             let counted = page.iter().filter(|it| it.last && !it.unheard);
             let counted = counted.map(|it| &it.member);
-            let pending: Vec<_> = counted
+            let counted: Vec<_> = counted
                 .filter(|member| !named.contains(member.alert.as_str()))
-                .map(|member| self.is_not_as_counted(group, member))
                 .collect();
-            let changed: Vec<bool> = stream::iter(pending)
-                .buffer_unordered(SIDE_BY_SIDE)
-                .try_collect()
-                .await?;
-            if changed.contains(&true) {
-                return Ok(true);
+            for some in counted.chunks(SIDE_BY_SIDE) {
+                if self.is_over(until) {
+                    return Ok(false);
+                }
+                let looked = some.iter().map(|it| self.is_not_as_counted(group, it));
+                let changed = future::try_join_all(looked).await?;
+                if changed.contains(&true) {
+                    return Ok(true);
+                }
             }
             covers.settled += 1;
             left = covers.left();
-            if left.is_some() && self.is_over(until) {
-                return Ok(true);
-            }
         }
         Ok(false)
     }

@@ -129,7 +129,6 @@ impl Deliverer {
             if group.data.schedule.phase == Phase::Sending {
                 return Ok(Begun::Message);
             }
-            let now = self.store.clock().now();
             let token = format!("{:016x}", self.store.chance().bits());
             let gathers = self.gather(&group.data, message, &token, until);
             let gathered = match gathers.await? {
@@ -143,6 +142,8 @@ impl Deliverer {
                     continue;
                 }
             };
+            // It is so as of now, however long it took.
+            let now = self.store.clock().now();
             let Some(words) = gathered.message(message, now) else {
                 if let Some(covers) = Covers::of(gathered.listed) {
                     // All that waits is over, and nobody was told that it began.
