@@ -36,7 +36,7 @@ impl Ticker {
             }
             None => {
                 if waiting.is_empty() && is_all {
-                    self.store.none_is_denied(channel).await?;
+                    self.store.none_is_denied(channel, now).await?;
                 }
                 // What was not tried yet may wait for another.
                 let asks = waiting.iter().position(|it| it.data.has_failed());

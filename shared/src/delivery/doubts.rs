@@ -126,10 +126,9 @@ impl Deliverer {
             Subject::Channel { channel } if message.kind == AlertKind::ChannelDown => {
                 let mut destination = self.store.destination(channel).await?;
                 let installation = self.installations.current().await?;
-                let noted = destination.held_up.clone();
-                leave_out_what_is_over(&self.store, &installation, channel, &mut destination)
-                    .await?;
-                let is_over = noted != destination.held_up;
+                let is_over =
+                    leave_out_what_is_over(&self.store, &installation, channel, &mut destination);
+                let is_over = is_over.await?;
                 what_is_lost(message, channel, (&destination, is_over))
             }
             _ => None,

@@ -278,7 +278,9 @@ pub async fn tell_if_unreached(
     let (reason, sentence) = unreached_in_words(installation, since, why);
     let why = (TroubleKind::Refused, &*reason);
     let mut destination = destination.clone();
-    leave_out_what_is_over(store, installation, channel, &mut destination).await?;
+    if leave_out_what_is_over(store, installation, channel, &mut destination).await? {
+        destination.held_up = gravest_that_waits(store, installation, channel).await?;
+    }
     let waits = destination.held_up.as_ref();
     let said = Some((sentence, waits.map(|it| did_not_carry(&it.text))));
     // Something may have arrived since this was read.
@@ -286,27 +288,36 @@ pub async fn tell_if_unreached(
     begin(store, installation, channel, why, said, holds).await
 }
 
-/// Has what is known of a destination name a message that still waits for it: the one that was noted may be
-/// over by now, or left out. The gravest of the others takes its place.
+/// Forgets the message that is noted as held up by a destination, if it is over by now or was left out; whether
+/// it was.
 pub(super) async fn leave_out_what_is_over(
     store: &Store,
     installation: &Installation,
     channel: &ChannelName,
     known: &mut Destination,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let Some(noted) = &known.held_up else {
-        return Ok(());
+        return Ok(false);
     };
     let key = noted.key.strip_suffix(channel.as_str());
     let key = key.and_then(|it| it.strip_suffix('-')?.rsplit_once('-'));
     let Some((alert, revision)) = key.and_then(|(of, it)| Some((of, it.parse().ok()?))) else {
-        return Ok(());
+        return Ok(false);
     };
     let what = (alert, revision, channel);
     if waits_to_say(store, installation, what).await?.is_some() {
-        return Ok(());
+        return Ok(false);
     }
     known.held_up = None;
+    Ok(true)
+}
+
+/// The gravest message that waits for a destination, in words.
+async fn gravest_that_waits(
+    store: &Store,
+    installation: &Installation,
+    channel: &ChannelName,
+) -> Result<Option<Undelivered>, StoreError> {
     let until = later(store.clock().now(), FOUND_WITHIN);
     let is_single = |it: &Intent| it.group.is_none();
     let (waiting, _) = store.due_on(channel, until, is_single).await?;
@@ -321,14 +332,13 @@ pub(super) async fn leave_out_what_is_over(
         }
         installation.name_place(&mut message);
         let words = templates(&installation.config).render(&message, channel);
-        known.held_up = Some(Undelivered {
+        return Ok(Some(Undelivered {
             key: waits.key(),
             text: quoted(&words.text),
             severity: message.severity,
-        });
-        break;
+        }));
     }
-    Ok(())
+    Ok(None)
 }
 
 /// What a delivery says that waits for its channel; `None` if it is settled, or its alert is over and it is

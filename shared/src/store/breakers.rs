@@ -335,10 +335,14 @@ impl Store {
         .await
     }
 
-    /// Notes that no message waits for a destination to accept its credentials.
-    pub async fn none_is_denied(&self, channel: &ChannelName) -> Result<(), StoreError> {
+    /// Notes that no message waited by then for a destination to accept its credentials.
+    pub async fn none_is_denied(
+        &self,
+        channel: &ChannelName,
+        by: Timestamp,
+    ) -> Result<(), StoreError> {
         self.change_destination("note that nothing waits", channel, |to, _| {
-            to.denied = None;
+            to.denied.take_if(|it| it.at.0 <= by);
         })
         .await
     }

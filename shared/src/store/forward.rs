@@ -6,10 +6,12 @@
 
 use std::cmp::Reverse;
 
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
 use super::due::Due;
 use super::intents::{Intent, IntentState};
+use super::keys::Key;
 use super::{Store, StoreError, Stored};
 use crate::delivery::verdict::later;
 use crate::domain::alert::Severity;
@@ -25,6 +27,9 @@ const SOON: SignedDuration = SignedDuration::from_secs(30);
 /// So many of a channel's messages are read in one shard of what is due, the first that are: there may be very
 /// many, and the next tick goes on.
 const MOST_READ: usize = 64;
+
+/// So many of them at once.
+const SIDE_BY_SIDE: usize = 16;
 
 /// How long a message is left alone that was brought forward and failed all the same: so long for each time.
 const LEFT_ALONE: SignedDuration = SignedDuration::from_mins(5);
@@ -73,39 +78,33 @@ impl Store {
         let mut is_all = true;
         'all: for shard in Self::due_shards() {
             let (mut cursor, mut read) = (None, 0);
-            'shard: loop {
+            loop {
                 if self.clock.now() >= until {
                     is_all = false;
                     break 'all;
                 }
                 let page = self.due_keys(shard, by, cursor.as_deref(), 100).await?;
-                for key in &page.items {
+                let is_ours = |key: &&Key| {
                     let intent = key.sk.strip_prefix("intent#");
                     let of = intent.and_then(|it| it.split_once('#'));
-                    if of.is_none_or(|(_, of)| of != channel.as_str()) {
-                        continue;
-                    }
+                    of.is_some_and(|(_, of)| of == channel.as_str())
+                };
+                let ours: Vec<_> = page.items.iter().filter(is_ours).collect();
+                let room = MOST_READ - read;
+                let looked = ours.iter().take(room).map(|key| self.due_intent(key, by));
+                let looked: Vec<_> = looked.collect();
+                let mut looked = stream::iter(looked).buffered(SIDE_BY_SIDE);
+                while let Some(found) = looked.try_next().await? {
+                    waiting.extend(found.filter(|(_, it)| is_meant(&it.data)));
                     if self.clock.now() >= until {
                         is_all = false;
                         break 'all;
                     }
-                    if read >= MOST_READ {
-                        is_all = false;
-                        break 'shard;
-                    }
-                    read += 1;
-                    let due = match self.due(key, by).await {
-                        Err(error) if !error.is_transient() => continue,
-                        due => due?,
-                    };
-                    if let Some(Due::Intent(stored)) = due
-                        && is_meant(&stored.data)
-                    {
-                        // A group may have anything to say.
-                        let alert = self.alert(&stored.data.alert).await?;
-                        let severity = alert.map_or(Severity::Critical, |alert| alert.severity);
-                        waiting.push((severity, *stored));
-                    }
+                }
+                read += ours.len();
+                if read > MOST_READ {
+                    is_all = false;
+                    break;
                 }
                 cursor = page.next;
                 if cursor.is_none() {
@@ -116,6 +115,25 @@ impl Store {
         waiting.sort_by_key(|(severity, it)| (Reverse(*severity), it.data.created_at));
         let waiting = waiting.into_iter().map(|(_, stored)| stored);
         Ok((waiting.collect(), is_all))
+    }
+
+    /// A delivery that is due by then, and how grave its alert is.
+    async fn due_intent(
+        &self,
+        key: &Key,
+        by: Timestamp,
+    ) -> Result<Option<(Severity, Stored<Intent>)>, StoreError> {
+        let due = match self.due(key, by).await {
+            Err(error) if !error.is_transient() => return Ok(None),
+            due => due?,
+        };
+        let Some(Due::Intent(stored)) = due else {
+            return Ok(None);
+        };
+        // A group may have anything to say.
+        let alert = self.alert(&stored.data.alert).await?;
+        let severity = alert.map_or(Severity::Critical, |alert| alert.severity);
+        Ok(Some((severity, *stored)))
     }
 
     /// Has a message tried now that waits for its own time; `is_back`: its destination takes something again.

@@ -275,7 +275,7 @@ impl Store {
         }
     }
 
-    /// Whether the last of an alert arrived on a channel, or may have, while that had another name.
+    /// Whether the last of an alert arrived on a channel while that had another name.
     async fn knew_by_another_name(
         &self,
         alert: &Alert,
@@ -289,7 +289,8 @@ impl Store {
             }
             let last = self.intents_on(&alert.id, former).await?.pop();
             let knows = |it: Stored<Intent>| {
-                it.data.revision == alert.revision && it.data.may_have_reached()
+                let arrived = it.data.state == IntentState::Delivered;
+                arrived && it.data.revision == alert.revision
             };
             if last.is_some_and(knows) {
                 return Ok(true);
