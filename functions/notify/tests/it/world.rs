@@ -29,7 +29,7 @@ use shared::domain::message::{Message, Stock};
 use shared::domain::watch::{Phase, Watch};
 use shared::domain::{AlertKind, Subject};
 use shared::http::{Reply, Request, Transport, TransportError};
-use shared::installation::Installations;
+use shared::installation::{InstallationError, Installations};
 use shared::metrics::Metrics;
 use shared::secrets::{EXTENSION, Secrets};
 use shared::store::alerts::{Alert, Announcement, Decision, Watched};
@@ -458,10 +458,11 @@ impl World {
     }
 
     pub(crate) async fn tries_to_resend(&self, what: &Resend) -> Result<Resent, StoreError> {
-        let installation = Installations::new(self.store.clone())
-            .current()
-            .await
-            .unwrap();
+        let installations = Installations::new(self.store.clone());
+        let installation = match installations.current().await {
+            Err(InstallationError::Store(error)) => return Err(error),
+            read => read.unwrap(),
+        };
         self.store
             .resend(what, &installation, self.deadline())
             .await
