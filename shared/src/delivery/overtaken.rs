@@ -325,7 +325,7 @@ impl Deliverer {
             // Of two that say the same whatever they are about, one goes first in any case.
             let goes_first = match closes_item {
                 true => theirs_goes < ours_goes,
-                false => theirs_goes.0 < ours_goes.0,
+                false => !theirs_goes.0 && ours_goes.0,
             };
             let group = it.group.as_ref().map(|group| group.id(ear.channel));
             let says_so = || format!("the end of alert {} says what is left", other.alert);
